@@ -1,0 +1,8 @@
+"""Functions as a durable, cached, searchable data layer on Redis."""
+
+from meshdata import workflow
+from meshdata.engine.policy import RetryPolicy
+from meshdata.mesh import MeshData
+from meshdata.workflow.activity import activity
+
+__all__ = ["MeshData", "RetryPolicy", "activity", "workflow"]

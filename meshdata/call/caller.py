@@ -1,0 +1,91 @@
+"""Turns a checked call into a start, and its end into a value."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshdata.call.options import check_args, check_retry, job_and_ttl, policy_name, seconds
+from meshdata.call.outcome import value_of
+from meshdata.engine.engine import Engine
+from meshdata.engine.policy import RetryPolicy
+from meshdata.errors import InvalidOptions
+from meshdata.store.store import Argument, StartJob
+from meshdata.values import Duration, check_entity, from_json, mint_id
+from meshdata.workflow.child import start_body, topic_of
+
+
+@dataclass(slots=True)
+class Served:
+    """What this process knows of an entity it calls; all of it may be unknown, the call works all the same."""
+
+    bind: Callable[[Sequence[Any], Mapping[str, Any]], None] | None = None
+    decode: Callable[[bytes], Any] = from_json
+    ttl: Duration | None = None
+    queue: str | None = None
+    retry: RetryPolicy | None = None
+
+
+NOTHING_KNOWN = Served()
+
+
+class Caller:
+    """Starts jobs for callers and awaits their ends."""
+
+    def __init__(self, engine: Engine, seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]) -> None:
+        self._engine = engine
+        self._seeds = seeds
+
+    def start_of(
+        self,
+        entity: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        served: Served,
+        *,
+        id: str | None,
+        ttl: Duration | None,
+        flush: bool = False,
+        retry_failed: bool = False,
+        state: Mapping[str, Any] | None = None,
+        hookable: bool | None = None,
+        queue: str | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> StartJob:
+        """The start a call asks for.
+
+        Raises:
+            InvalidOptions: an argument is wrong; nothing was written.
+        """
+        if id is not None and ttl is None:
+            ttl = served.ttl
+        job, ttl_text = job_and_ttl(entity, id, ttl)
+        args = check_args(args)
+        if kwargs is not None and not isinstance(kwargs, Mapping):
+            raise InvalidOptions(f"kwargs is a mapping; got {type(kwargs).__name__}", argument="kwargs")
+        if served.bind is not None:
+            served.bind(args, kwargs or {})
+        if queue is not None:
+            check_entity(queue, argument="queue")
+        retry = check_retry(retry) or served.retry
+        policy = policy_name(flush=flush, retry_failed=retry_failed)
+        if flush and id is None:
+            raise InvalidOptions("flush runs an id anew, and none was given; add id=...", argument="flush")
+        return StartJob(
+            job=job,
+            topic=topic_of(entity, queue or served.queue),
+            body=start_body(args, dict(kwargs) if kwargs else None, retry),
+            name=entity,
+            ttl=ttl_text,
+            hookable=hookable is not False,
+            record=id is not None,
+            policy=policy,
+            queue=queue or "",
+            token="" if policy == "attach" else mint_id(),
+            seeds=self._seeds(entity, state) if state else (),
+        )
+
+    async def exec(self, start: StartJob, served: Served, timeout: Duration | None) -> Any:
+        """Run a job, or join the one there, and give what it returned."""
+        limit = seconds(timeout, argument="timeout")
+        outcome = await self._engine.run(start, timeout_s=limit)
+        return value_of(outcome, start.job, served.decode)

@@ -1,0 +1,111 @@
+"""Handles: a job, or one hook of a job, to await, ask and act upon later, from any process."""
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from meshdata.call.options import seconds
+from meshdata.call.outcome import value_of
+from meshdata.values import Duration, from_json
+
+if TYPE_CHECKING:
+    from meshdata.engine.engine import Engine
+
+T = TypeVar("T")
+
+
+class Acts(Protocol):
+    """What the mesh does for a handle."""
+
+    async def get(self, entity: str, id: str, /, *names: str) -> dict[str, Any]: ...
+    async def signal(self, key: str, payload: Any = None, /) -> bool: ...
+    async def hook(self, **options: Any) -> "HookHandle": ...
+    async def interrupt(self, entity: str, id: str, /, **options: Any) -> bool: ...
+    async def flush(self, entity: str, id: str, /) -> bool: ...
+    async def info(self, entity: str, id: str, /) -> Any: ...
+
+
+class Awaited(Generic[T]):
+    """The end of one run, to await as often as you like."""
+
+    def __init__(self, engine: "Engine", run: str, decode: Callable[[bytes], Any] = from_json) -> None:
+        self._engine = engine
+        self._run = run
+        self._decode = decode
+
+    async def result(self, timeout: Duration | None = None) -> T:
+        """What the function returned.
+
+        Raises:
+            JobFailed, JobInterrupted: how else it ended. JobNotFound: at once, if it is unknown or its ttl is over.
+            MeshTimeout: `timeout` passed first; it goes on.
+        """
+        limit = seconds(timeout, argument="timeout")
+        outcome = await self._engine.outcome(self._run, timeout_s=limit)
+        value: T = value_of(outcome, self._run.partition(" ")[2], self._decode)
+        return value
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self.result().__await__()
+
+
+class Handle(Awaited[T]):
+    """A job by its entity and id."""
+
+    def __init__(
+        self, mesh: Acts, engine: "Engine", entity: str, id: str, decode: Callable[[bytes], Any] = from_json
+    ) -> None:
+        super().__init__(engine, f"0 {entity}:{id}", decode)
+        self._mesh = mesh
+        self.entity = entity
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"Handle({self.entity!r}, {self.id!r})"
+
+    @property
+    def job_id(self) -> str:
+        """ "<entity>:<id>"."""
+        return f"{self.entity}:{self.id}"
+
+    async def status(self) -> str:
+        """queued, running, waiting, backoff, parked, completed, failed or interrupted."""
+        status: str = (await self._mesh.info(self.entity, self.id)).status
+        return status
+
+    async def info(self) -> Any:
+        """See `MeshData.info`."""
+        return await self._mesh.info(self.entity, self.id)
+
+    async def state(self, *names: str) -> dict[str, Any]:
+        """Fields of its record."""
+        return await self._mesh.get(self.entity, self.id, *names)
+
+    async def signal(self, key: str, payload: Any = None) -> bool:
+        """See `MeshData.signal`; keys are the namespace's, not the job's."""
+        return await self._mesh.signal(key, payload)
+
+    async def hook(self, hook_entity: str, args: Any = (), **options: Any) -> "HookHandle":
+        """See `MeshData.hook`."""
+        return await self._mesh.hook(entity=self.entity, id=self.id, hook_entity=hook_entity, args=args, **options)
+
+    async def interrupt(self, **options: Any) -> bool:
+        """See `MeshData.interrupt`."""
+        return await self._mesh.interrupt(self.entity, self.id, **options)
+
+    async def flush(self) -> bool:
+        """See `MeshData.flush`."""
+        return await self._mesh.flush(self.entity, self.id)
+
+
+class HookHandle(Awaited[Any]):
+    """One run of a hook on a job; await it for what the hook returned (kept for an hour)."""
+
+    def __init__(
+        self, engine: "Engine", job: str, dimension: str, decode: Callable[[bytes], Any] = from_json
+    ) -> None:
+        super().__init__(engine, f"{dimension} {job}", decode)
+        self.job_id = job
+        self.dimension = dimension
+
+    def __repr__(self) -> str:
+        return f"HookHandle({self.job_id!r}, {self.dimension!r})"

@@ -1,0 +1,93 @@
+"""When to try again: the retry policy as data. Pure: no clock, no I/O; the dice are handed in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from meshdata.errors import FINAL_CODES, Fatal, InvalidOptions, MeshError
+from meshdata.values import Duration, duration_ms
+
+
+def _zero() -> float:
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and at what pace a failed function is run again.
+
+    Args:
+        max_attempts: runs in all, the first one included; None tries for ever.
+        initial: pause before the second run.
+        coefficient: each further pause is this many times the last one.
+        max_interval: no pause is longer.
+        jitter: each pause is shortened by up to this share of it, at random (0 to 1).
+        non_retryable: names of exception classes that end it at once (a class is taken by its name).
+    """
+
+    max_attempts: int | None = 3
+    initial: Duration = 1.0
+    coefficient: float = 2.0
+    max_interval: Duration = 120.0
+    jitter: float = 0.0
+    non_retryable: tuple[str | type[BaseException], ...] = ()
+
+    def __post_init__(self) -> None:
+        attempts = self.max_attempts
+        if attempts is not None and (not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1):
+            raise InvalidOptions(
+                f"max_attempts is the number of runs in all: at least 1, or None for no limit; got {attempts!r}",
+                argument="max_attempts",
+            )
+        if not self.coefficient >= 1:
+            raise InvalidOptions(f"coefficient is at least 1; got {self.coefficient!r}", argument="coefficient")
+        if not 0 <= self.jitter <= 1:
+            raise InvalidOptions(f"jitter is between 0 and 1; got {self.jitter!r}", argument="jitter")
+        duration_ms(self.initial, argument="initial")
+        duration_ms(self.max_interval, argument="max_interval")
+        names = tuple(n if isinstance(n, str) else n.__name__ for n in self.non_retryable)
+        object.__setattr__(self, "non_retryable", names)
+
+    def delay_ms(self, attempts: int, *, dice: Callable[[], float] = _zero) -> int:
+        """The pause after `attempts` failed runs, in ms. `dice` gives a number from 0 to 1 for the jitter."""
+        initial = duration_ms(self.initial, argument="initial") or 0
+        ceiling = duration_ms(self.max_interval, argument="max_interval") or 0
+        pause = min(initial * self.coefficient ** min(attempts - 1, 64), ceiling)
+        return int(pause * (1 - self.jitter * dice()))
+
+    def grants(self, attempts: int, error: BaseException) -> bool:
+        """Whether a function that failed `attempts` times, now with `error`, is run again."""
+        if is_final(error) or not isinstance(error, Exception):
+            return False
+        if self.max_attempts is not None and attempts >= self.max_attempts:
+            return False
+        names = {cls.__name__ for cls in type(error).__mro__} | {getattr(error, "type", "")}
+        return names.isdisjoint(self.non_retryable)  # type: ignore[arg-type]  # __post_init__ made them all names
+
+    def to_data(self) -> list[Any]:
+        """The policy as JSON values, for the job's start entry."""
+        return [
+            self.max_attempts,
+            duration_ms(self.initial, argument="initial"),
+            self.coefficient,
+            duration_ms(self.max_interval, argument="max_interval"),
+            self.jitter,
+            list(self.non_retryable),
+        ]
+
+    @classmethod
+    def from_data(cls, data: list[Any] | None) -> "RetryPolicy":
+        """The policy a start entry holds; without one, a single attempt."""
+        if data is None:
+            return ONCE
+        attempts, initial, coefficient, ceiling, jitter, names = data
+        return cls(attempts, initial / 1000, coefficient, ceiling / 1000, jitter, tuple(names))
+
+
+ONCE = RetryPolicy(max_attempts=1)
+"""No second attempt: what holds where nobody asked for retries."""
+
+
+def is_final(error: BaseException) -> bool:
+    """Fatal errors and the codes 596, 597, 598 end a function at once, whatever its policy."""
+    return isinstance(error, Fatal) or (isinstance(error, MeshError) and getattr(error, "code", None) in FINAL_CODES)

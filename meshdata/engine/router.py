@@ -1,0 +1,171 @@
+"""Reads the work streams of this process's topics and hands each message to whoever serves the topic.
+
+One reader per partition, on a connection of its own that may block. It never takes more than the free slots; a message
+it has taken stays with this process in the stream's pending list until a script consumes it, or until another process
+puts it back because this one died.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from meshdata.errors import StoreError
+from meshdata.store.reader import GroupsGone, Reader
+from meshdata.store.store import Claim, Store
+
+logger = logging.getLogger(__name__)
+
+BLOCK_MS: Final = 5_000
+"""How long one blocking read waits."""
+
+MOST_AT_ONCE: Final = 64
+
+
+@dataclass(slots=True)
+class Message:
+    """One message: a run to begin (body set), to go on with (body None), or an activity to run for another (position set)."""
+
+    topic: str
+    partition: int
+    claim: Claim
+    body: bytes | None
+    position: str = ""
+    ms: int = 0
+
+
+Handler = Callable[[Message], None]
+
+
+class Router:
+    """The readers of one process. `concurrency` is how many messages it works on at once."""
+
+    def __init__(
+        self, store: Store, *, concurrency: int, rejoin: Callable[[int], Awaitable[None]], block_ms: int = BLOCK_MS
+    ) -> None:
+        self._store = store
+        self._concurrency = concurrency
+        self._rejoin = rejoin
+        self._block_ms = block_ms
+        self._handlers: dict[str, Handler] = {}
+        self._busy = 0
+        self._free = asyncio.Event()
+        self._free.set()
+        self._served = asyncio.Event()
+        self._readers: list[asyncio.Task[None]] = []
+        self._open_readers: dict[int, Reader] = {}
+        self._closing = False
+        self.paused = False
+        self.last_read: dict[int, float] = {}
+
+    @property
+    def topics(self) -> list[str]:
+        """What this process serves."""
+        return list(self._handlers)
+
+    @property
+    def block_s(self) -> float:
+        """How long one read may take."""
+        return self._block_ms / 1000
+
+    @property
+    def busy(self) -> int:
+        """Slots taken."""
+        return self._busy
+
+    def open(self) -> None:
+        """Begin to read."""
+        for partition in range(self._store.partitions):
+            task = asyncio.create_task(self._read(partition), name=f"meshdata reader {partition}")
+            self._readers.append(task)
+
+    async def close(self) -> None:
+        """Read no more. What was read and not consumed stays pending."""
+        self._closing = True
+        self._served.set()
+        self._free.set()
+        for task in self._readers:
+            task.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    async def serve(self, topic: str, handler: Handler) -> None:
+        """Hand messages of a topic to `handler` from now on. The topic's groups exist already (`Store.join`)."""
+        new = topic not in self._handlers
+        self._handlers[topic] = handler
+        self._served.set()
+        if new:
+            for reader in list(self._open_readers.values()):
+                await reader.unblock()  # a read under way does not know the new stream
+
+    def take(self) -> None:
+        """A slot is in use."""
+        self._busy += 1
+        if self._busy >= self._concurrency:
+            self._free.clear()
+
+    def release(self) -> None:
+        """A slot is free again."""
+        self._busy -= 1
+        if self._busy < self._concurrency:
+            self._free.set()
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def _read(self, partition: int) -> None:
+        pause = 0.02
+        while not self._closing:
+            reader: Reader | None = None
+            try:
+                await self._served.wait()
+                reader = self._open_readers[partition] = await Reader.open(self._store, partition)
+                while not self._closing:
+                    await self._free.wait()
+                    await self._read_once(reader)
+                    pause = 0.02
+            except GroupsGone:
+                await self._join_again(partition)
+            except StoreError as error:
+                logger.warning("reading interrupted: %s", error, extra={"partition": partition})
+            except Exception:
+                logger.exception("reading failed", extra={"partition": partition})
+            finally:
+                self._open_readers.pop(partition, None)
+                if reader is not None:
+                    await reader.close()
+            if not self._closing:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    async def _join_again(self, partition: int) -> None:
+        """The groups are gone (a restart that kept nothing): make them again."""
+        try:
+            await self._rejoin(partition)
+        except StoreError:
+            logger.warning("joining again failed", exc_info=True, extra={"partition": partition})
+
+    async def _read_once(self, reader: Reader) -> None:
+        topics = list(self._handlers)
+        free = self._concurrency - self._busy
+        # COUNT is per stream: with more streams than free slots, take turns.
+        if len(topics) * 2 > free:
+            topics = topics[: max(1, free // 2)]
+            self._rotate(len(topics))
+        count = max(1, min(MOST_AT_ONCE, free // (2 * len(topics))))
+        for topic, stream, number, fields in await reader.read(topics, count=count, block_ms=self._block_ms):
+            self._hand_over(topic, reader.partition, stream, number, fields)
+        self.last_read[reader.partition] = asyncio.get_running_loop().time()
+
+    def _rotate(self, taken: int) -> None:
+        for topic in list(self._handlers)[:taken]:
+            self._handlers[topic] = self._handlers.pop(topic)
+
+    def _hand_over(self, topic: str, partition: int, stream: str, number: bytes, data: dict[bytes, bytes]) -> None:
+        run = data.get(b"r") or data.get(b"a")
+        handler = self._handlers.get(topic)
+        if run is None or handler is None:
+            logger.error("a message that cannot be read was left pending", extra={"stream": stream})
+            return
+        claim = Claim(run.decode(), data.get(b"f", b"").decode(), stream, number)
+        position, ms = data.get(b"p", b"").decode(), int(data.get(b"t", 0))
+        handler(Message(topic, partition, claim, data.get(b"b"), position, ms))

@@ -1,0 +1,90 @@
+"""Fires due timers: one poller per partition, which sleeps until the next is due or a hint says there is an earlier one.
+
+Any number of processes may poll; a timer leaves the set in the script that carries it out, so it fires once. Whoever
+fires tells the others when the next is due, which keeps them from asking.
+"""
+
+import asyncio
+import logging
+import random
+from functools import partial
+from typing import Final
+
+from meshdata.errors import MeshError
+from meshdata.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+LONGEST_SLEEP_S: Final = 5.0
+"""A poller looks at least this often: a hint may be lost."""
+
+OTHERS_LATER_S: Final = (0.005, 0.02)
+"""Whoever fired last goes on to fire; the others come this much later, and mostly find nothing left to do."""
+
+
+class Scheduler:
+    """The timer pollers of one process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tasks: list[asyncio.Task[None]] = []
+        self._due: list[float] = [0.0] * store.partitions
+        self._sooner = [asyncio.Event() for _ in range(store.partitions)]
+
+    async def open(self) -> None:
+        """Begin to poll."""
+        for partition in range(self._store.partitions):
+            lane = self._store.connections.lane(partition)
+            channel = self._store.keys.timer_channel(partition)
+            await lane.subscribe(channel, partial(self._hinted, partition))
+            task = asyncio.create_task(self._poll(partition), name=f"meshdata timers {partition}")
+            self._tasks.append(task)
+
+    async def close(self) -> None:
+        """Poll no more; others will."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def poke(self) -> None:
+        """The test clock moved: look now."""
+        for event in self._sooner:
+            event.set()
+
+    def _hinted(self, partition: int, message: bytes) -> None:
+        """A timer is the first one now ("<ms left>"), or somebody fired and says what is left ("<ms left> <process>")."""
+        left, _, firer = message.decode().partition(" ")
+        if firer == self._store.process:
+            return
+        due = asyncio.get_running_loop().time()
+        if int(float(left)) < 0:
+            due += LONGEST_SLEEP_S
+        else:
+            due += float(left) / 1000 + (random.uniform(*OTHERS_LATER_S) if firer else 0.0)
+        sooner = due < self._due[partition]
+        self._due[partition] = due
+        if sooner:
+            self._sooner[partition].set()
+
+    async def _poll(self, partition: int) -> None:
+        loop = asyncio.get_running_loop()
+        event = self._sooner[partition]
+        while True:
+            try:
+                fired, left = await self._store.fire(partition)
+            except MeshError:
+                logger.warning("timers could not be read", exc_info=True, extra={"partition": partition})
+                await asyncio.sleep(0.5)
+                continue
+            if left == 0 and fired:
+                continue
+            wait = LONGEST_SLEEP_S if left is None else min(left / 1000, LONGEST_SLEEP_S)
+            self._due[partition] = loop.time() + wait
+            while (rest := self._due[partition] - loop.time()) > 0:
+                event.clear()
+                try:
+                    await asyncio.wait_for(event.wait(), rest)
+                except TimeoutError:
+                    continue
+                if self._store.now_ms() is not None:
+                    break

@@ -1,0 +1,73 @@
+"""Who in this process awaits the end of which run, and how they hear of it.
+
+First listen, then ask: a waiter is noted here before the store is asked, so no announcement can fall between. Hints may
+be lost; whoever waits asks the store again after a reconnect and at a slow interval.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from meshdata.engine.hints import Hint
+from meshdata.errors import MeshError
+from meshdata.store.store import Outcome
+
+logger = logging.getLogger(__name__)
+
+
+class Waiters:
+    """The futures of this process's callers, by run."""
+
+    def __init__(self, ask: Callable[[str], Awaitable[Outcome]]) -> None:
+        self._ask = ask
+        self._futures: dict[str, set[asyncio.Future[Outcome]]] = {}
+        self._looking: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    def note(self, run: str) -> asyncio.Future[Outcome]:
+        """A future of the run's end. Give it back by `forget`."""
+        future = asyncio.get_running_loop().create_future()
+        self._futures.setdefault(run, set()).add(future)
+        return future
+
+    def forget(self, run: str, future: asyncio.Future[Outcome]) -> None:
+        """The caller is gone, with its answer or without."""
+        futures = self._futures.get(run)
+        if futures is not None:
+            futures.discard(future)
+            if not futures:
+                del self._futures[run]
+
+    def heard(self, hint: Hint) -> None:
+        """A run is over. A result too large for a hint is fetched."""
+        if hint.run not in self._futures:
+            return
+        if hint.word == "gone":
+            self._settle(hint.run, Outcome("NOTFOUND", "", b""))
+        elif hint.payload is None:
+            task = asyncio.create_task(self._look(hint.run))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+        else:
+            self._settle(hint.run, Outcome("DONE", hint.word, hint.payload))
+
+
+
+    async def reconcile(self) -> None:
+        """Ask the store about every run somebody awaits: hints may have been lost."""
+        for run in list(self._futures):
+            with suppress(MeshError):
+                await self._look(run)
+
+    async def _look(self, run: str) -> None:
+        outcome = await self._ask(run)
+        if outcome.word != "PENDING":
+            self._settle(run, outcome)
+
+    def _settle(self, run: str, outcome: Outcome) -> None:
+        for future in self._futures.get(run, ()):
+            if not future.done():
+                future.set_result(outcome)

@@ -1,0 +1,1 @@
+"""Entities: named kinds of things, with their functions, hooks, models and records."""

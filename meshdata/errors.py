@@ -1,0 +1,412 @@
+"""The errors of the mesh: what went wrong as fields, what to do next as a sentence; nothing here does I/O.
+
+MeshError
+├── UsageError            the caller's mistake, seen before any work was done
+│   ├── EntityNotFound    nothing serves that name
+│   ├── InvalidOptions    an argument does not fit; it is named in `.argument`
+│   └── NotInWorkflow     a workflow verb was called outside a workflow function
+├── JobError              true of one job; has `.job_id` and `.code`
+│   ├── JobNotFound       404
+│   ├── JobExists         409
+│   ├── JobInterrupted    410
+│   ├── JobExpired        410
+│   └── JobFailed         500  its function raised
+│       ├── ActivityFailed      an activity raised and is not tried again
+│       │   └── RetriesExhausted    597  it was tried as often as its policy allows
+│       └── ChildFailed         a child workflow failed
+├── RecordNotFound        404  no record under that id
+├── RevisionConflict      409  the record changed since it was read
+├── ReplayError           the function took another path than its journal
+├── StoreError
+│   ├── StoreUnavailable  503  Redis did not answer; try again
+│   ├── ScriptFailed      Redis answered with an error
+│   └── CorruptRecord     stored bytes are not what their key promises
+├── SearchError
+│   ├── IndexNotFound     404
+│   ├── QueryInvalid      400
+│   └── SearchUnavailable the server has no search module
+└── MeshTimeout           504  also a TimeoutError
+Fatal(Exception)          raised by users: do not retry
+Suspended(BaseException)  thrown into a run that is dropped from memory; never an error, not for users to catch
+
+An error crosses Redis as a dict of plain values (`failure_payload`), never pickled, so that no process runs what
+another one stored.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+CODE_NOT_FOUND = 404
+CODE_EXISTS = 409
+CODE_INTERRUPTED = 410
+CODE_FAILED = 500
+CODE_TIMEOUT = 504
+CODE_WORKFLOW_TIMEOUT = 596
+CODE_EXHAUSTED = 597
+CODE_FATAL = 598
+FINAL_CODES = frozenset({CODE_WORKFLOW_TIMEOUT, CODE_EXHAUSTED, CODE_FATAL})
+"""Codes that end a job at once: no retry policy applies."""
+
+# What one failure may add to a journal or a job header. The end of a traceback is the part that names the cause.
+MESSAGE_LIMIT = 4_000
+TRACEBACK_LIMIT = 12_000
+
+
+def _rebuild(cls: type[BaseException], args: tuple[Any, ...], facts: dict[str, Any]) -> BaseException:
+    """Make the error again from its parts, without its constructor (whose keywords pickle and copy do not know)."""
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
+
+class MeshError(Exception):
+    """Everything the mesh raises on its own account."""
+
+    code: int = CODE_FAILED
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+# --- the caller's mistakes --------------------------------------------------------------------------------------------
+
+
+class UsageError(MeshError):
+    """The call cannot be right; nothing was written."""
+
+    code = 400
+
+
+class EntityNotFound(UsageError):
+    """Nothing is known under this name: no function was connected to it."""
+
+    code = CODE_NOT_FOUND
+
+    def __init__(self, entity: str) -> None:
+        super().__init__(f"No function is connected to {entity!r}; connect one first, or check the spelling.")
+        self.entity = entity
+
+
+class InvalidOptions(UsageError):
+    """An argument does not fit; `.argument` names it (with a path where it is inside a value: `args[0].user`)."""
+
+    def __init__(self, message: str, *, argument: str = "") -> None:
+        super().__init__(f"{argument}: {message}" if argument else message)
+        self.argument = argument
+        self.message = message
+
+
+class NotInWorkflow(UsageError):
+    """A verb that needs a running workflow was called outside one."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(
+            f"workflow.{verb} works inside a workflow function only; call it from a function the mesh runs."
+        )
+        self.verb = verb
+
+
+# --- true of one job --------------------------------------------------------------------------------------------------
+
+
+class JobError(MeshError):
+    """True of one job; `.job_id` is "entity:id"."""
+
+    phrase = "is in trouble"
+
+    def __init__(self, message: str = "", *, job_id: str = "", code: int | None = None) -> None:
+        super().__init__(message or f"Job {job_id!r} {self.phrase}.")
+        self.message = message
+        self.job_id = job_id
+        if code is not None:
+            self.code = code
+
+
+class JobNotFound(JobError):
+    """There is no such job: it never was, it expired, or it was flushed."""
+
+    code = CODE_NOT_FOUND
+    phrase = "does not exist: it was never started, has expired, or was flushed"
+
+
+class JobExists(JobError):
+    """The id is taken by a living job."""
+
+    code = CODE_EXISTS
+    phrase = "exists already; choose another id, or flush it first"
+
+
+class JobInterrupted(JobError):
+    """The job was interrupted, by a caller or with its parent; `.reason` is what the interrupter said."""
+
+    code = CODE_INTERRUPTED
+
+    def __init__(self, message: str = "", *, job_id: str = "", reason: str = "", code: int | None = None) -> None:
+        because = f": {reason}" if reason else ""
+        super().__init__(message or f"Job {job_id!r} was interrupted{because}.", job_id=job_id, code=code)
+        self.reason = reason
+
+
+class JobExpired(JobError):
+    """The job went past its lifetime before it had a result."""
+
+    code = CODE_INTERRUPTED
+    phrase = "has expired before its result was read"
+
+
+class JobFailed(JobError):
+    """The job's function raised.
+
+    Attributes:
+        type: the name of what was raised, e.g. "ValueError"; message: its text.
+        code: 500, or 596 to 598 where no retry applies, or what the function chose.
+        attempts: how often it was tried.
+        remote_traceback: the traceback of the process where it happened; "" if none was kept.
+    """
+
+    code = CODE_FAILED
+    subject = "Job"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        job_id: str = "",
+        type: str = "Exception",  # the fact is called so on the wire and in the documentation
+        code: int | None = None,
+        attempts: int = 1,
+        remote_traceback: str = "",
+    ) -> None:
+        tries = f" after {attempts} attempts" if attempts > 1 else ""
+        cause = f"{type}: {message}" if message else type
+        super().__init__(f"{self.subject} {job_id!r} failed{tries}: {cause}", job_id=job_id, code=code)
+        self.message = message
+        self.type = type
+        self.attempts = attempts
+        self.remote_traceback = remote_traceback
+
+
+class ActivityFailed(JobFailed):
+    """An activity raised and is not tried again; raised where the workflow awaited it."""
+
+    subject = "An activity of job"
+
+
+class RetriesExhausted(ActivityFailed):
+    """An activity raised as often as its policy allows."""
+
+    code = CODE_EXHAUSTED
+
+
+class ChildFailed(JobFailed):
+    """A child workflow failed; `.job_id` is the child's."""
+
+    subject = "Child job"
+
+
+# --- records, replay --------------------------------------------------------------------------------------------------
+
+
+class RecordNotFound(MeshError):
+    """No record is stored under this id."""
+
+    code = CODE_NOT_FOUND
+
+    def __init__(self, entity: str, id: str) -> None:
+        super().__init__(f"There is no {entity!r} record with id {id!r}.")
+        self.entity = entity
+        self.id = id
+
+
+class RevisionConflict(MeshError):
+    """The record changed since it was read; read it again and repeat the change."""
+
+    code = CODE_EXISTS
+
+    def __init__(self, entity: str, id: str, expected: int, found: int) -> None:
+        super().__init__(f"Record {entity}:{id} is at revision {found}, not {expected}; read it again and repeat.")
+        self.entity = entity
+        self.id = id
+        self.expected = expected
+        self.found = found
+
+
+class ReplayError(MeshError):
+    """The function asked for another call than its journal holds at this position.
+
+    The job is parked, not failed: it goes on when code that fits its journal is deployed.
+    """
+
+    def __init__(self, expected: str, found: str, position: str) -> None:
+        super().__init__(
+            f"At position {position} the journal has {expected}, the function asked for {found}; "
+            "it must take the way it took before (see workflow.patched)."
+        )
+        self.expected = expected
+        self.found = found
+        self.position = position
+
+
+# --- the store and search ---------------------------------------------------------------------------------------------
+
+
+class StoreError(MeshError):
+    """Something is wrong with the store, not with the call."""
+
+
+class StoreUnavailable(StoreError):
+    """Redis could not be reached or did not answer; the call may be made again."""
+
+    code = 503
+
+
+class ScriptFailed(StoreError):
+    """Redis answered a command or a script with an error; `.script` is the file, where there is one."""
+
+    def __init__(self, message: str, *, script: str = "") -> None:
+        super().__init__(f"{script}: {message}" if script else message)
+        self.message = message
+        self.script = script
+
+
+class CorruptRecord(StoreError):
+    """Stored bytes are not what their key promises; `.key` is where they are."""
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(f"{key}: {message}" if key else message)
+        self.message = message
+        self.key = key
+
+
+class SearchError(MeshError):
+    """A query or an index cannot be used."""
+
+
+class IndexNotFound(SearchError):
+    """The entity has no index; create it with `mesh.create_index(Model)`."""
+
+    code = CODE_NOT_FOUND
+
+
+class QueryInvalid(SearchError):
+    """The server does not understand the query."""
+
+    code = 400
+
+
+class SearchUnavailable(SearchError):
+    """The server has no search module; everything but search works."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(
+            message
+            or "This Redis has no search module; use embedded://, redis-stack-server or Redis 8, or load the module."
+        )
+
+
+class MeshTimeout(MeshError, TimeoutError):
+    """The wait ended before what it waited for; the job itself goes on. `.job_id` is "" where no job is meant."""
+
+    code = CODE_TIMEOUT
+
+    def __init__(self, message: str = "", *, job_id: str = "", timeout_s: float | None = None) -> None:
+        waited = "" if timeout_s is None else f" in {timeout_s:g} s"
+        super().__init__(message or (f"Job {job_id!r} gave no result{waited}." if job_id else f"No answer{waited}."))
+        self.job_id = job_id
+        self.timeout_s = timeout_s
+
+
+# --- control flow -----------------------------------------------------------------------------------------------------
+
+
+class Fatal(Exception):
+    """Raised by users: what happened cannot be mended by trying again."""
+
+    code: int = CODE_FATAL
+
+
+class Suspended(BaseException):
+    """Thrown into a run that is dropped from memory.
+
+    On BaseException, so that a user's `except Exception` does not swallow it.
+    """
+
+
+# --- across Redis -----------------------------------------------------------------------------------------------------
+
+Failure = TypeVar("Failure", bound=JobFailed)
+
+
+def failure_payload(exc: BaseException, *, code: int | None = None, attempts: int = 1) -> dict[str, Any]:
+    """Tell an exception as plain values that JSON can hold.
+
+    An escaped JobFailed (an activity's, a child's) keeps its root: the type and message of what was raised first, under
+    a traceback that shows both places.
+
+    Args:
+        code: None takes the exception's own `.code` if it is a mesh error or `Fatal`, else 500.
+        attempts: how often the work was tried.
+
+    Returns:
+        {type: str, message: str, code: int, attempts: int, traceback: str}, bounded in size.
+    """
+    if isinstance(exc, JobFailed):
+        kind, message = exc.type, exc.message
+    else:
+        kind, message = type(exc).__name__, _text_of(exc)
+    if code is None:
+        own = getattr(exc, "code", CODE_FAILED) if isinstance(exc, MeshError | Fatal) else CODE_FAILED
+        code = own if isinstance(own, int) else CODE_FAILED
+    return {
+        "type": kind,
+        "message": _bounded(message, MESSAGE_LIMIT, keep_end=False),
+        "code": code,
+        "attempts": attempts,
+        "traceback": _bounded(_traceback_of(exc), TRACEBACK_LIMIT, keep_end=True),
+    }
+
+
+def failure_from_payload(
+    payload: Mapping[str, Any],
+    cls: type[Failure] = JobFailed,  # type: ignore[assignment]  # a default for a type variable; mypy has no form for it
+    job_id: str = "",
+) -> Failure:
+    """Make the error again that `failure_payload` told; absent fields take their defaults."""
+    return cls(
+        str(payload.get("message", "")),
+        job_id=job_id,
+        type=str(payload.get("type", "Exception")),
+        code=int(payload.get("code", cls.code)),
+        attempts=int(payload.get("attempts", 1)),
+        remote_traceback=str(payload.get("traceback", "")),
+    )
+
+
+def _text_of(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception as broken:  # a user's __str__ may raise; the failure must be recorded all the same
+        return f"<its text cannot be read: {type(broken).__name__}>"
+
+
+def _traceback_of(exc: BaseException) -> str:
+    try:
+        here = "".join(traceback.format_exception(exc))
+    except Exception as broken:  # as above: formatting runs user code (__str__, __repr__, __notes__)
+        here = f"<its traceback cannot be shown: {type(broken).__name__}>"
+    if isinstance(exc, JobFailed) and exc.remote_traceback:
+        return f"{exc.remote_traceback.rstrip()}\n\nand, where that was awaited:\n\n{here}"
+    return here
+
+
+def _bounded(text: str, limit: int, *, keep_end: bool) -> str:
+    """At most `limit` characters that UTF-8 can hold (a message may carry lone surrogates from the file system)."""
+    if len(text) > limit:
+        text = f"… {text[2 - limit :]}" if keep_end else f"{text[: limit - 2]} …"
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,537 @@
+"""MeshData: opens the house, wires its floors together, sends each call to its owner, closes it."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal as unix_signal
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, overload
+
+from redis.asyncio import Redis
+
+from meshdata.call.caller import Caller
+from meshdata.call.handle import Handle, HookHandle
+from meshdata.call.options import check_args, check_retry, job_of
+from meshdata.engine.engine import Engine
+from meshdata.engine.info import Health, JobInfo, job_info
+from meshdata.engine.leases import Leases
+from meshdata.engine.policy import RetryPolicy
+from meshdata.engine.router import Router
+from meshdata.engine.scheduler import Scheduler
+from meshdata.entity.entity import Entity
+from meshdata.entity.record import Records
+from meshdata.entity.registry import Connected, Registry
+from meshdata.errors import InvalidOptions, JobError, JobNotFound, MeshError, UsageError
+from meshdata.search.find import Find
+from meshdata.search.index import Index
+from meshdata.store.redis import Connections
+from meshdata.store.store import Store
+from meshdata.values import Duration, check_entity, check_key, duration_ms, to_json
+from meshdata.workflow.child import interruption, start_body, topic_of, ttl_text
+from meshdata.workflow.context import follow_tasks
+from meshdata.workflow.worker import Host, Service
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_URL = "redis://localhost:6379"
+MOST_PARTITIONS = 1024
+
+
+class MeshData:
+    """Functions as a durable, cached, searchable data layer on one Redis.
+
+    Args:
+        url: redis://, rediss://, unix://, redis+sentinel://h1,h2/service, embedded://[/path], fake://, or a ready
+            redis.asyncio client. By default MESHDATA_URL, else a Redis on this machine.
+        namespace: everything of one namespace shares its keys and nothing else. By default MESHDATA_NAMESPACE.
+        partitions: how many parts its keys are spread over; fixed when the namespace is created; None takes what is
+            there, or 1.
+        concurrency: how many functions this process works on at once. By default MESHDATA_CONCURRENCY, else 100.
+        clock: milliseconds since 1970; for tests that move time.
+        name: what this process is called in lists and logs.
+        life_sign: how long a life sign of this process holds; another takes over at most two of these after its death.
+        linger: how long a waiting run stays in memory before it is suspended.
+        resident_limit: how many runs stay in memory.
+    """
+
+    def __init__(
+        self,
+        url: "str | Redis | None" = None,
+        *,
+        namespace: str | None = None,
+        partitions: int | None = None,
+        concurrency: int | None = None,
+        clock: Callable[[], int] | None = None,
+        name: str | None = None,
+        life_sign: Duration = 5,
+        linger: Duration = 60,
+        resident_limit: int = 10_000,
+    ) -> None:
+        environment = os.environ
+        self.url = url if url is not None else environment.get("MESHDATA_URL", DEFAULT_URL)
+        self.namespace = check_entity(
+            namespace if namespace is not None else environment.get("MESHDATA_NAMESPACE", "meshdata"),
+            argument="namespace",
+        )
+        self._partitions = _whole(partitions, "partitions", 1, MOST_PARTITIONS)
+        wanted = concurrency if concurrency is not None else int(environment.get("MESHDATA_CONCURRENCY", "100"))
+        self._concurrency = _whole(wanted, "concurrency", 1, 100_000) or 100
+        self._resident_limit = _whole(resident_limit, "resident_limit", 1, 10_000_000) or 1
+        self._life_sign_s = (duration_ms(life_sign, argument="life_sign") or 0) / 1000
+        self._linger_s = (duration_ms(linger, argument="linger") or 0) / 1000
+        self._clock = clock
+        self.process = f"{check_entity(name, argument='name') if name else 'p'}-{secrets.token_hex(5)}"
+        self._registry = Registry()
+        self._joined: dict[str, asyncio.Task[None]] = {}
+        self._serving = False
+        self._open = False
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> "MeshData":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Connect, and begin to serve what is connected already.
+
+        Raises:
+            StoreUnavailable: Redis cannot be reached.
+            InvalidOptions: the url cannot be read, or the namespace has another number of partitions.
+        """
+        if self._open:
+            return
+        connections = await Connections.open(self.url, name=f"meshdata {self.process}")
+        try:
+            self._store = await Store.open(
+                connections, self.namespace, process=self.process, partitions=self._partitions, clock=self._clock
+            )
+        except BaseException:
+            await connections.aclose()
+            raise
+        if not self._store.has_search:
+            logger.warning("this Redis has no search module; everything but search works")
+        self._engine = Engine(self._store)
+        self._host = Host(self._store, linger_s=self._linger_s, resident_limit=self._resident_limit)
+        self._leases = Leases(self._store, self._host, period_s=self._life_sign_s, topics=lambda: self._router.topics)
+        self._router = Router(self._store, concurrency=self._concurrency, rejoin=self._rejoin)
+        self._scheduler = Scheduler(self._store)
+        self._caller = Caller(self._engine, self._registry.seeds)
+        self._records = Records(self._store, self._registry)
+        self._engine.on_run_hint = self._host.hint
+        host, registry = self._host, self._registry
+        host.to_hash, host.from_hash = registry.to_hash, registry.from_hash
+        host.seeds, host.decoder = registry.seeds, registry.decoder
+        await self._engine.open()
+        self._stop_following = follow_tasks(asyncio.get_running_loop())
+        self._open = True
+        self._serve_lock = asyncio.Lock()
+        for connected in list(self._registry.functions.values()):
+            await self._serve(connected)
+
+    async def close(self, drain: Duration = 10) -> None:
+        """Stop taking work, let what is under way end for at most `drain`, hand the rest over, disconnect."""
+        if not self._open:
+            return
+        self._open = False
+        seconds = (duration_ms(drain, argument="drain") or 0) / 1000
+        await asyncio.gather(*self._joined.values(), return_exceptions=True)
+        self._joined.clear()
+        if self._serving:
+            await self._router.close()
+            await self._host.drain(seconds)
+            await self._scheduler.close()
+            await self._leases.close()
+            try:
+                async with asyncio.timeout(max(1.0, seconds)):
+                    await self._leases.leave()
+            except (MeshError, TimeoutError):
+                logger.warning("leaving failed; others take over when the life sign lapses", exc_info=True)
+            self._serving = False
+        await self._engine.close()
+        await self._host.close()
+        self._stop_following()
+        await self._store.close()
+
+    def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT; for a process that does nothing else. Opens and closes the mesh itself."""
+        asyncio.run(self._serve_until_told())
+
+    async def _serve_until_told(self) -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (unix_signal.SIGTERM, unix_signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        async with self:
+            await stop.wait()
+
+    def _need_open(self) -> None:
+        if not self._open:
+            raise UsageError("the mesh is not open; use `async with MeshData(...) as mesh:` or `await mesh.start()`")
+
+    # --- serving ------------------------------------------------------------------------------------------------------
+
+    @overload
+    def connect(
+        self, entity: str, target: Callable[P, Coroutine[Any, Any, R]], *, model: type[Any] | None = None,
+        ttl: Duration | None = None, queue: str | None = None, retry: RetryPolicy | None = None,
+        concurrency: int | None = None,
+    ) -> Entity[P, R]: ...  # fmt: skip
+    @overload
+    def connect(
+        self, entity: str, target: Callable[P, R], *, model: type[Any] | None = None, ttl: Duration | None = None,
+        queue: str | None = None, retry: RetryPolicy | None = None, concurrency: int | None = None,
+    ) -> Entity[P, R]: ...  # fmt: skip
+    def connect(
+        self,
+        entity: str,
+        target: Callable[..., Any],
+        *,
+        model: type[Any] | None = None,
+        ttl: Duration | None = None,
+        queue: str | None = None,
+        retry: RetryPolicy | None = None,
+        concurrency: int | None = None,
+    ) -> Entity[Any, Any]:
+        """Serve a function under a name: any process on the same Redis can execute it from now on.
+
+        Args:
+            target: sync or async; arguments and result are converted by its annotations.
+            model: a pydantic class for the fields of its records.
+            ttl: for calls with an id that name none themselves.
+            queue: serve it under a queue of its own; callers name it too.
+            retry: how often a failed run is repeated; by default it is not.
+            concurrency: how many runs of it this process works on at once; by default as many as of all.
+
+        Returns:
+            The entity; `await` it to be sure that it is served.
+        """
+        if ttl is not None:
+            ttl_text(ttl)
+        if queue is not None:
+            check_entity(queue, argument="queue")
+        connected = self._registry.connect(
+            entity, target, model=model, queue=queue, ttl=ttl, retry=check_retry(retry),
+            concurrency=_whole(concurrency, "concurrency", 1, 100_000),
+        )  # fmt: skip
+        if self._open:
+            self._joined[entity] = asyncio.get_running_loop().create_task(self._serve(connected))
+        return Entity(self, connected)
+
+    def entity(self, name: str, **options: Any) -> Callable[[Callable[P, Any]], Entity[P, Any]]:
+        """The decorator form of `connect`: `@mesh.entity("user", model=User)`."""
+
+        def connect(target: Callable[P, Any]) -> Entity[P, Any]:
+            return self.connect(name, target, **options)
+
+        return connect
+
+    async def served(self, name: str) -> None:
+        """Wait until this process serves an entity it has connected."""
+        self._need_open()
+        task = self._joined.get(name)
+        if task is not None:
+            await asyncio.shield(task)
+
+    async def _serve(self, connected: Connected) -> None:
+        self._host.names[connected.function.fn] = connected.name
+        self._host.services[connected.topic] = Service(connected.function, connected.concurrency)
+        async with self._serve_lock:
+            for partition in range(self._store.partitions):
+                await self._leases.join(partition, [connected.topic])
+            await self._router.serve(connected.topic, self._host.handle)
+            if not self._serving:
+                self._serving = True
+                self._router.open()
+                self._host.open(self._router)
+                self._leases.open()
+                await self._scheduler.open()
+
+    async def _rejoin(self, partition: int) -> None:
+        await self._leases.join(partition, self._router.topics)
+
+    # --- calling ------------------------------------------------------------------------------------------------------
+
+    async def exec(
+        self,
+        *,
+        entity: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        ttl: Duration | None = None,
+        wait: bool = True,
+        timeout: Duration | None = None,
+        flush: bool = False,
+        retry_failed: bool = False,
+        state: Mapping[str, Any] | None = None,
+        hookable: bool | None = None,
+        queue: str | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Any:
+        """Execute an entity's function in whatever process serves it.
+
+        Args:
+            id: what the result, and the record, is known by. Callers of one id share one run.
+            ttl: how long the answer is kept and the job stays open for hooks; "infinity" until flushed. None: the job is
+                forgotten a second after its end.
+            wait: False gives a Handle at once instead of the result.
+            timeout: how long to wait; the job goes on after it.
+            flush: run it anew whatever is there; retry_failed: only if it failed.
+            state: fields the record begins with.
+            hookable: False refuses hooks.
+            queue: where it is served, if not under its own name.
+            retry: how often a failed run is repeated.
+
+        Returns:
+            What the function returned, or the Handle.
+
+        Raises:
+            InvalidOptions: an argument is wrong; nothing was written.
+            JobFailed: the function raised, now or when the stored answer was made. JobInterrupted: it was interrupted.
+            MeshTimeout: `timeout` passed first.
+        """
+        self._need_open()
+        served = self._registry.served(entity)
+        start = self._caller.start_of(
+            entity, args, kwargs, served, id=id, ttl=ttl, flush=flush, retry_failed=retry_failed, state=state,
+            hookable=hookable, queue=queue, retry=retry,
+        )  # fmt: skip
+        if wait:
+            return await self._caller.exec(start, served, timeout)
+        await self._store.start_job(start)
+        return Handle(self, self._engine, entity, start.job.partition(":")[2], served.decode)
+
+    def handle(self, entity: str, id: str) -> Handle[Any]:
+        """A handle on a job, which may or may not exist."""
+        self._need_open()
+        job_of(entity, id)
+        return Handle(self, self._engine, entity, id, self._registry.served(entity).decode)
+
+    async def hook(
+        self,
+        *,
+        entity: str,
+        id: str,
+        hook_entity: str,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        queue: str | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> HookHandle:
+        """Run a further function on a living job, sharing its record.
+
+        Returns:
+            A handle; await it for what the hook returned.
+
+        Raises:
+            JobNotFound: there is no such job. JobError: it takes no hooks, or no more.
+        """
+        self._need_open()
+        job = job_of(entity, id)
+        name = check_entity(hook_entity, argument="hook_entity")
+        served = self._registry.served(name)
+        args = check_args(args)
+        if served.bind is not None:
+            served.bind(args, kwargs or {})
+        body = start_body(args, dict(kwargs) if kwargs else None, check_retry(retry) or served.retry)
+        topic = topic_of(name, queue or served.queue)
+        word, dimension = await self._store.hook(job, topic=topic, body=body, name=name)
+        if word == "NOTFOUND":
+            raise JobNotFound(job_id=job)
+        if word == "CLOSED":
+            raise JobError(f"{job} takes no hooks, or no more: it is over, or was started with hookable=False", job_id=job)
+        return HookHandle(self._engine, job, dimension, served.decode)
+
+    async def signal(self, key: str, payload: Any = None) -> bool:
+        """Send a payload to the first who waits on a key; it is kept (a week) if nobody does.
+
+        Returns:
+            True if a waiter took it, False if it was kept for one.
+        """
+        self._need_open()
+        word = await self._store.signal(check_key(key), to_json(payload, argument="payload"))
+        if word == "FULL":
+            raise UsageError(f"too many signals wait on {key!r}; nobody takes them")
+        return word == "TAKEN"
+
+    async def interrupt(
+        self,
+        entity: str,
+        id: str,
+        *,
+        reason: str | None = None,
+        code: int = 410,
+        descend: bool = True,
+        throw: bool = True,
+        suppress: bool = False,
+        ttl: Duration | None = None,
+    ) -> bool:
+        """End a job now, wherever it runs.
+
+        Args:
+            reason, code: what those who await it get, in a JobInterrupted.
+            descend: end its living children too, and theirs.
+            throw: False gives those who await it None instead of the error.
+            suppress: give False instead of an error when it is over or unknown.
+            ttl: how long its remains stay; by default the job's own ttl.
+
+        Raises:
+            JobNotFound: there is no such job. JobError: it is over.
+        """
+        self._need_open()
+        job = job_of(entity, id)
+        payload, message = interruption(reason, code, job)
+        word = await self._store.interrupt(
+            job, payload=payload, problem=message, descend=descend, throw=throw, ttl=ttl_text(ttl)
+        )
+        if word == "OK":
+            return True
+        if suppress:
+            return False
+        if word == "NOTFOUND":
+            raise JobNotFound(job_id=job)
+        raise JobError(f"{job} is over already", job_id=job)
+
+    async def flush(self, entity: str, id: str) -> bool:
+        """Remove a job, its record and all it left, at once. True if there was anything."""
+        self._need_open()
+        return await self._store.flush(job_of(entity, id)) > 0
+
+    async def info(self, entity: str, id: str) -> JobInfo:
+        """How a job stands.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        self._need_open()
+        job = job_of(entity, id)
+        header = await self._store.header(f"0 {job}")
+        if not header:
+            raise JobNotFound(job_id=job)
+        return job_info(entity, id, header)
+
+    # --- records ------------------------------------------------------------------------------------------------------
+
+    async def get(self, entity: str, id: str, *names: str) -> dict[str, Any]:
+        """Fields of a record, typed by its model; None for those it lacks. All of them when none is named.
+
+        Raises:
+            RecordNotFound: there is no record.
+        """
+        self._need_open()
+        return await self._records.get(entity, id, names)
+
+    async def all(self, entity: str, id: str) -> dict[str, Any]:
+        """Every user field of a record."""
+        self._need_open()
+        return await self._records.all(entity, id)
+
+    async def raw(self, entity: str, id: str) -> dict[str, bytes]:
+        """The whole record as stored, system fields too."""
+        self._need_open()
+        return await self._records.raw(entity, id)
+
+    async def set(
+        self, entity: str, id: str, fields: Mapping[str, Any], *, create: bool = True, expected_rev: int | None = None
+    ) -> int:
+        """Write fields of a record; None takes one away.
+
+        Args:
+            create: False refuses to make a new record.
+            expected_rev: the revision (`_rev`) it must have.
+
+        Returns:
+            The number of new fields.
+
+        Raises:
+            RecordNotFound, RevisionConflict.
+        """
+        self._need_open()
+        return await self._records.set(entity, id, fields, create=create, expected_rev=expected_rev)
+
+    async def delete(self, entity: str, id: str, *names: str) -> int:
+        """Take fields away. Returns how many there were."""
+        self._need_open()
+        return await self._records.delete(entity, id, names)
+
+    async def incr(self, entity: str, id: str, field: str, by: float = 1) -> int | float:
+        """Add to a number; an absent field counts as 0. Returns the new value."""
+        self._need_open()
+        return await self._records.incr(entity, id, field, by)
+
+    async def mult(self, entity: str, id: str, field: str, by: float) -> int | float:
+        """Multiply a number; an absent field counts as 1. Returns the new value."""
+        self._need_open()
+        return await self._records.mult(entity, id, field, by)
+
+    # --- search -------------------------------------------------------------------------------------------------------
+
+    async def create_index(self, model: type[Any], *, entity: str | None = None) -> str:
+        """Build the index of a model's records, or change it to fit; idempotent. Returns the index's name."""
+        self._need_open()
+        return await Index(self._store).create(self._registry.learn(model, entity))
+
+    async def list_indexes(self) -> Any:
+        """The indexes of this namespace."""
+        self._need_open()
+        return await Index(self._store).list()
+
+    async def drop_index(self, model: "type[Any] | str") -> bool:
+        """Remove an index; the records stay."""
+        self._need_open()
+        entity = model if isinstance(model, str) else self._registry.learn(model).entity
+        return await Index(self._store).drop(entity)
+
+    def find(self, model: "type[Any] | str") -> Find:
+        """A query over live records: `await mesh.find(User).where(User.plan == "pro").sort(-User.age).limit(20)`."""
+        self._need_open()
+        if isinstance(model, str):
+            return Find(self._store, check_entity(model), self._registry.schemas.get(model))
+        schema = self._registry.learn(model)
+        return Find(self._store, schema.entity, schema)
+
+    # --- health -------------------------------------------------------------------------------------------------------
+
+    async def health(self) -> Health:
+        """Whether this process does its part: it reaches Redis, reads its streams, gives its life sign. Never raises."""
+        self._need_open()
+        now = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(2.0):
+                await self._store.command(0, "PING")
+            reachable = True
+        except (MeshError, TimeoutError):
+            reachable = False
+        beat_age = now - self._leases.last_beat if self._serving and self._leases.last_beat else None
+        read_ages = [now - at for at in self._router.last_read.values()]
+        return Health(
+            reachable=reachable,
+            serving=self._serving,
+            reading=not self._serving or (bool(read_ages) and max(read_ages) < 2 * self._router.block_s),
+            alive=not self._serving or beat_age is None or beat_age < self._life_sign_s,
+            has_search=self._store.has_search,
+            resident=len(self._host.runs),
+            busy=self._router.busy,
+        )
+
+
+def _whole(value: int | None, argument: str, least: int, most: int) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidOptions(f"a whole number from {least} to {most} is needed; got {value!r}", argument=argument)
+    return value
+
+
+__all__ = ["MeshData"]

@@ -1,0 +1,59 @@
+"""Models, queries and aggregates over records: what `meshdata.search` promises."""
+
+from meshdata.search.aggregate import (
+    Aggregate,
+    Reducer,
+    avg,
+    count,
+    count_distinct,
+    first,
+    max_,
+    min_,
+    quantile,
+    stddev,
+    sum_,
+    tolist,
+)
+from meshdata.search.codec import untyped_to_hash
+from meshdata.search.fields import Geo, Numeric, Point, Tag, Text, Vector
+from meshdata.search.find import Find, Page
+from meshdata.search.index import Index, IndexInfo
+from meshdata.search.query import Condition, Field, Order, match_all, unsafe_raw
+from meshdata.search.record import Record, field, meta
+from meshdata.search.schema import Schema, schema_of
+
+__all__ = [
+    "Aggregate",
+    "Condition",
+    "Field",
+    "Find",
+    "Geo",
+    "Index",
+    "IndexInfo",
+    "Numeric",
+    "Order",
+    "Page",
+    "Point",
+    "Record",
+    "Reducer",
+    "Schema",
+    "Tag",
+    "Text",
+    "Vector",
+    "avg",
+    "count",
+    "count_distinct",
+    "field",
+    "first",
+    "match_all",
+    "max_",
+    "meta",
+    "min_",
+    "quantile",
+    "schema_of",
+    "stddev",
+    "sum_",
+    "tolist",
+    "unsafe_raw",
+    "untyped_to_hash",
+]

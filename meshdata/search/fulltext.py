@@ -1,0 +1,159 @@
+r"""A tree of conditions → the module's query text and the values it binds; pure.
+
+No value is ever written into the text: each one travels as a PARAM. Even so the module reads a bound value: it takes a
+    backslash for an escape
+and drops blanks at the ends, so backslashes are doubled, and a part of a tag that begins or ends with a blank goes by a
+wildcard pattern, which keeps blanks. Dialect 2.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+
+from meshdata.errors import QueryInvalid
+from meshdata.search.column import BLANKS
+from meshdata.search.query import (
+    And,
+    Condition,
+    Everything,
+    Fuzzy,
+    Infix,
+    Knn,
+    Missing,
+    Near,
+    Not,
+    Nothing,
+    OneOf,
+    Or,
+    Phrase,
+    Prefix,
+    Range,
+    RawText,
+    Words,
+)
+
+Param = str | bytes | int | float
+DISTANCE = "_distance"
+"""What a nearest-neighbour search calls the distance in its answers."""
+
+# No tree of its own meaning "no record" exists in the language; this cannot be true of any.
+_NEVER = "(ismissing(@_created) -ismissing(@_created))"
+_SPECIAL = re.compile(r"([^\w])", re.ASCII)
+
+
+@dataclass(slots=True)
+class Query:
+    """Query text and its parameters, as FT.SEARCH and FT.AGGREGATE take them."""
+
+    text: str = "*"
+    params: dict[str, Param] = field(default_factory=dict)
+    knn: Knn | None = None
+
+    def arguments(self) -> list[Param]:
+        """PARAMS and DIALECT."""
+        bound = [part for pair in self.params.items() for part in pair]
+        return ["PARAMS", len(bound), *bound, "DIALECT", 2] if bound else ["DIALECT", 2]
+
+
+def compile_query(tree: Condition) -> Query:
+    """Write a bound tree as query text.
+
+    Raises:
+        QueryInvalid: it holds comparisons that were not bound to a schema.
+    """
+    query = Query()
+    knn = [part for part in (tree.parts if isinstance(tree, And) else (tree,)) if isinstance(part, Knn)]
+    if not knn:
+        query.text = _node(tree, query)
+        return query
+    query.knn = knn[0]
+    rest = tuple(part for part in tree.parts if part is not knn[0]) if isinstance(tree, And) else ()
+    base = _node(And(rest), query) if rest else "*"
+    blob = _bound(query, knn[0].blob)
+    query.text = f"({base})=>[KNN {knn[0].k} {_at(knn[0].column.attribute)} {blob} AS {DISTANCE}]"
+    return query
+
+
+def _node(tree: Condition, query: Query) -> str:
+    match tree:
+        case Everything():
+            return "*"
+        case Nothing():
+            return _NEVER
+        case And(parts):
+            # "*" stands only by itself in the language
+            some = [part for part in parts if not isinstance(part, Everything)]
+            return f"({' '.join(_node(part, query) for part in some)})" if some else "*"
+        case Or(parts):
+            if any(isinstance(part, Everything) for part in parts):
+                return "*"
+            return f"({'|'.join(_node(part, query) for part in parts)})"
+        case Not(part):
+            inner = _node(part, query)
+            return _NEVER if inner == "*" else f"(-{inner})"
+        case RawText(text, params):
+            query.params.update(params)
+            return f"({text})"
+        case _:
+            return _leaf(tree, query)
+
+
+def _leaf(tree: Condition, query: Query) -> str:
+    match tree:
+        case Range(column, low, high, low_open, high_open):
+            floor = "-inf" if low is None else f"{'(' if low_open else ''}{_bound(query, _double(low))}"
+            ceiling = "+inf" if high is None else f"{'(' if high_open else ''}{_bound(query, _double(high))}"
+            return f"{_at(column.attribute)}:[{floor} {ceiling}]"
+        case OneOf(column, texts):
+            choices = "|".join(_bound(query, _doubled(text)) for text in texts)
+            return f"{_at(column.exact_attribute)}:{{{choices}}}"
+        case Prefix(column, text):
+            return f"{_at(column.exact_attribute)}:{{{_part(text, query, front=False)}}}"
+        case Infix(column, text):
+            return f"{_at(column.exact_attribute)}:{{{_part(text, query, front=True)}}}"
+        case Words(column, words):
+            found = [f"{_bound(query, _doubled(word))}{'*' if starred else ''}" for word, starred in words]
+            return f"({' '.join(f'{_at(column.attribute)}:({one})' for one in found)})"
+        case Phrase(column, words):
+            bound = " ".join(_bound(query, _doubled(word)) for word in words)
+            return f"({_at(column.attribute)}:({bound}))=>{{$slop:0;$inorder:true}}"
+        case Fuzzy(column, words, distance):
+            edge = "%" * distance
+            found = [f"{edge}{_bound(query, _doubled(word))}{edge}" for word in words]
+            return f"({' '.join(f'{_at(column.attribute)}:({one})' for one in found)})"
+        case Missing(column):
+            return f"ismissing({_at(column.attribute)})"
+        case Near(column, lon, lat, km):
+            place = " ".join(_bound(query, _double(number)) for number in (lon, lat, km))
+            return f"{_at(column.attribute)}:[{place} km]"
+    raise QueryInvalid(f"{tree!r} has no place in a query")
+
+
+def _at(attribute: str) -> str:
+    return "@" + _SPECIAL.sub(r"\\\1", attribute)
+
+
+def _bound(query: Query, value: Param) -> str:
+    name = f"p{len(query.params) + 1}"
+    query.params[name] = value
+    return f"${name}"
+
+
+def _double(number: float) -> str:
+    return repr(number) if math.isfinite(number) else ("-inf" if number < 0 else "+inf")
+
+
+def _doubled(text: str) -> str:
+    return text.replace("\\", "\\\\")
+
+
+def _part(text: str, query: Query, *, front: bool) -> str:
+    """A tag that begins with a text, or holds it."""
+    star = "*" if front else ""
+    if text[0] not in BLANKS and text[-1] not in BLANKS:
+        return f"{star}{_bound(query, _doubled(text))}*"
+    # two readers take a backslash away, the binding and the pattern
+    pattern = re.sub(r"[*?]", r"\\\\\g<0>", text.replace("\\", "\\" * 4))
+    return f"w'{_bound(query, f'{star}{pattern}*')}'"

@@ -1,0 +1,90 @@
+"""The base of models that name their entity and whose fields are expressions: `User.plan == "pro"`."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel
+from pydantic._internal._model_construction import ModelMetaclass
+
+from meshdata.errors import InvalidOptions
+from meshdata.search.query import Field
+from meshdata.search.schema import SYSTEM, schema_of
+from meshdata.values import check_entity
+
+# While pydantic builds a class it looks at its bases' attributes; a field must look absent then, as it does in any
+# other model.
+_building: ContextVar[bool] = ContextVar("building", default=False)
+
+
+class Meta:
+    """The system fields of every record, as expressions."""
+
+    id = Field("_id", SYSTEM["_id"])
+    status = Field("_status", SYSTEM["_status"])
+    created = Field("_created", SYSTEM["_created"])
+    updated = Field("_updated", SYSTEM["_updated"])
+    ended = Field("_ended", SYSTEM["_ended"])
+    error = Field("_error", SYSTEM["_error"])
+
+
+meta = Meta()
+"""`meta.status == "failed"`: conditions on system fields for models that are no `Record`, and for none at all."""
+
+
+class _RecordType(ModelMetaclass):
+    """Answers `User.plan` with an expression. Instances are plain pydantic: they never come here."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
+        entity = kwargs.pop("entity", None)
+        if entity is not None:
+            check_entity(entity)
+        token = _building.set(True)
+        try:
+            made = super().__new__(mcs, name, bases, namespace, **kwargs)
+        finally:
+            _building.reset(token)
+        if entity is not None:
+            type.__setattr__(made, "__entity__", entity)
+        return made
+
+    if not TYPE_CHECKING:  # a checker should take User.plan for what the field is, and miss a wrong name
+
+        def __getattr__(cls, name: str) -> Any:
+            if not name.startswith("_") and not _building.get():
+                if name in cls.__pydantic_fields__:
+                    return field(cls, name)
+                if name == "meta":
+                    return meta
+            return super().__getattr__(name)
+
+
+class Record(BaseModel, metaclass=_RecordType):
+    """A model of an entity's records: `class User(Record, entity="user")`."""
+
+    __entity__: ClassVar[str] = ""
+
+    if TYPE_CHECKING:
+        meta: ClassVar[Meta]
+
+        def __init_subclass__(cls, *, entity: str = "", **kwargs: Any) -> None: ...
+
+
+def field(model: type[BaseModel] | str, name: str | None = None) -> Field:
+    """A field as an expression: `field(User, "plan")` of any pydantic class, `field("plan")` where there is no model.
+
+    Raises:
+        InvalidOptions: the model has no such field.
+    """
+    if isinstance(model, str):
+        return Field(model, SYSTEM.get(model))
+    entity = getattr(model, "__entity__", "") or model.__name__
+    if name is None or name not in model.model_fields:
+        raise InvalidOptions(f"{model.__name__} has no field {name!r}", argument="name")
+    return Field(name, schema_of(model, _plain(entity)).column(name))
+
+
+def _plain(entity: str) -> str:
+    # a generic model's name has brackets, which no entity has; the name is only a key here
+    return entity.split("[")[0]

@@ -1,0 +1,73 @@
+r"""What counts as a word in full text: the module's own rule, told again in Python; pure.
+
+Words end at a blank, a tab and at ASCII punctuation other than `_` and `\`. Control characters (the newline too) do not
+end a word: the module drops them, so that "one\ntwo" is indexed as "onetwo" and neither word is found. `spread` is the
+    cure: each control character is
+stored with a blank on both sides, and `gather` takes exactly those blanks away again.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ENDS = frozenset(" \t,./(){}[]:;~!@#$%^&*-=+|'`\"<>?")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_SPREAD = re.compile(r" ([\x00-\x08\x0a-\x1f\x7f]) ")
+_LOWER = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
+
+
+def spread(text: str) -> str:
+    """The stored form of a text: each control character between two blanks."""
+    return _CONTROL.sub(r" \g<0> ", text)
+
+
+def gather(stored: str) -> str:
+    """The text that `spread` made this of."""
+    return _SPREAD.sub(r"\1", stored)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text as they are indexed: ASCII letters in lower case, other letters as they are (as module 2.10 does)."""
+    return [word for raw in _raw_words(spread(text)) if (word := _normal(raw))]
+
+
+def starred_words(text: str) -> list[tuple[str, bool]]:
+    """The words of a query, each with whether a `*` stood right behind it (any word that begins so)."""
+    found = []
+    at = 0
+    text = spread(text)
+    for raw in _raw_words(text):
+        at = text.index(raw, at) + len(raw)
+        if word := _normal(raw):
+            found.append((word, text[at : at + 1] == "*"))
+    return found
+
+
+def _raw_words(text: str) -> list[str]:
+    """Cut at the ends of words; a backslash keeps the character behind it from being one."""
+    parts = []
+    start = 0
+    escaped = False
+    for at, character in enumerate(text):
+        if character in _ENDS and not escaped:
+            parts.append(text[start:at])
+            start = at + 1
+        escaped = character == "\\" and not escaped
+    parts.append(text[start:])
+    return [part for part in parts if part]
+
+
+def _normal(raw: str) -> str:
+    if raw.isalnum():
+        return raw.translate(_LOWER)
+    kept = []
+    escaped = False
+    for character in raw:
+        if _CONTROL.match(character) or (character in " \t" and not escaped):
+            escaped = False
+        elif character == "\\" and not escaped:
+            escaped = True
+        else:
+            kept.append(character)
+            escaped = False
+    return "".join(kept).translate(_LOWER)

@@ -1,0 +1,1 @@
+"""The Redis side of the house: connections, keys, scripts; only these modules speak Redis."""

@@ -1,0 +1,35 @@
+-- fire: carry out the timers that are due.
+-- KEYS
+--   base     prefix  the partition's
+-- ARGV
+--   now_ms   ms      '' takes the server's clock
+--   here     number  this partition
+--   process  id      who fires
+--   limit    number  timers to fire at most
+-- RETURNS { fired, ms until the next is due (-1: there is none), outbox }
+-- HOLDS
+--   (1) a timer leaves the set in the script that carries it out, so it fires once
+--   (2) no timer fires early
+-- COST  O(limit)
+--- @include apply
+local PAYLOADS = { wait = 'timeout', activity = 'due' }
+local due = redis.call('ZRANGEBYSCORE', base .. 'timers', '-inf', now, 'LIMIT', 0, limit)
+for _, member in ipairs(due) do
+  redis.call('ZREM', base .. 'timers', member)
+  local what, rest = string.sub(member, 1, 1), string.sub(member, 3)
+  if what == 'd' then
+    local pos, target = string.match(rest, '^(%S+) (.*)$')
+    local dim, job = split_run(target)
+    local wait = redis.call('HGET', header_key(dim, job), 'w:' .. pos)
+    if wait then fx.deliver(target, pos, PAYLOADS[string.match(wait, '^%S+')] or 'ok', 'null') end
+  else
+    local dim, job = split_run(rest)
+    local status = redis.call('HGET', header_key(dim, job), 'status')
+    if status == 'backoff' or status == 'queued' then fx.requeue(dim, job) end
+  end
+end
+local head = redis.call('ZRANGE', base .. 'timers', 0, 0, 'WITHSCORES')
+local left = -1
+if head[2] then left = math.max(0, math.ceil(tonumber(head[2]) - now_n)) end
+if #due > 0 then redis.call('PUBLISH', base .. 'timer-hint', left .. ' ' .. process) end
+return { #due, left, outbox }

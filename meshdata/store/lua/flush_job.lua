@@ -1,0 +1,11 @@
+-- flush_job: take a job away with everything it left.
+-- KEYS
+--   base     prefix  the partition's
+-- ARGV
+--   now_ms   ms      '' takes the server's clock
+--   here     number  this partition
+--   job      text    "<entity>:<id>"
+-- RETURNS { keys removed, outbox }
+-- COST  O(hooks + children)
+--- @include apply
+return { fx.flush(job), outbox }

@@ -1,0 +1,17 @@
+-- interrupt_job: end a job now.
+-- KEYS
+--   base     prefix  the partition's
+-- ARGV
+--   now_ms   ms      '' takes the server's clock
+--   here     number  this partition
+--   job      text    "<entity>:<id>"
+--   payload  bytes   the error its waiters get
+--   problem  text    the error's message for the record
+--   descend  flag    1: its living children too
+--   throw    flag    0: its waiters get None instead of the error
+--   ttl      ms      how long its remains stay; 'inf', '' keeps the job's own
+-- RETURNS { word, outbox }
+--   OK, NOTFOUND, ENDED
+-- COST  O(hooks + children)
+--- @include apply
+return { fx.interrupt(job, payload, problem, descend, throw, ttl, ''), outbox }

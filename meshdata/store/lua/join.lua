@@ -1,0 +1,30 @@
+-- join: a process begins to serve topics: its groups are there, its life sign is set, and runs that were parked for
+-- want of fitting code get another chance.
+-- KEYS
+--   base     prefix  the partition's
+-- ARGV
+--   now_ms   ms      '' takes the server's clock
+--   here     number  this partition
+--   process  id      who joins
+--   ttl      ms      how long its life sign holds
+--   ...      topics
+-- RETURNS { runs taken out of parking }
+-- COST  O(topics + parked runs)
+--- @include apply
+--- @include real_now
+local unparked = 0
+for i = 5, #ARGV do
+  local topic = ARGV[i]
+  redis.call('SADD', base .. 'topics', topic)
+  for _, kind in ipairs({ 'q:', 'c:' }) do redis.pcall('XGROUP', 'CREATE', base .. kind .. topic, 'g', '0', 'MKSTREAM') end
+  for _, run in ipairs(redis.call('SPOP', base .. 'parked:' .. topic, 1000)) do
+    local dim, job = split_run(run)
+    if redis.call('HGET', header_key(dim, job), 'status') == 'parked' then
+      redis.call('HDEL', header_key(dim, job), 'parked')
+      fx.requeue(dim, job)
+      unparked = unparked + 1
+    end
+  end
+end
+redis.call('ZADD', base .. 'procs', real_now() + tonumber(ttl), process)
+return { unparked }

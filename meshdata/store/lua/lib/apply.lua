@@ -1,0 +1,40 @@
+-- apply: carry out one message in the partition it is addressed to. The verbs are the effects a step may have on
+-- something that is not its own run.
+--- @include fx
+--- @include deliver
+--- @include signals
+--- @include start_job
+--- @include start_hook
+--- @include interrupt
+--- @include flush
+function fx.apply(m)
+  local verb = m[1]
+  if verb == 'deliver' then
+    -- run, position, code, payload, and for a signal its partition and key: a payload nobody waits for any more returns.
+    if not fx.deliver(m[2], m[3], m[4], m[5]) and m[7] ~= '' then fx.send(m[6], { 'unread', m[7], m[5] }) end
+  elseif verb == 'wait' then
+    fx.wait(m[2], m[3])
+  elseif verb == 'unwait' then
+    fx.unwait(m[2], m[3])
+  elseif verb == 'unread' then
+    fx.unread(m[2], m[3])
+  elseif verb == 'signal' then
+    local word = fx.signal(m[2], m[3])
+    fx.answer(m[4], word == 'FULL' and 'full' or 'ok', word == 'TAKEN' and 'true' or 'false')
+  elseif verb == 'start' then
+    table.remove(m, 1)
+    fx.start_job(m)
+  elseif verb == 'hook' then
+    fx.start_hook(m[2], m[3], m[4], m[5], m[6], m[7])
+  elseif verb == 'interrupt' then
+    fx.interrupt(m[2], m[3], m[4], m[5], m[6], m[7], m[8])
+  elseif verb == 'flush' then
+    fx.flush(m[2])
+  elseif verb == 'childend' then
+    local dim, job = split_run(m[2])
+    redis.call('HDEL', header_key(dim, job), 'c:' .. m[6])
+    if m[4] ~= '' then fx.deliver(m[2], m[3], m[4], m[5]) end
+  else
+    error('unknown message ' .. tostring(verb))
+  end
+end

@@ -1,0 +1,44 @@
+-- deliver: bring the outcome of something a run waits for. What is waited for stands in the header as
+--   w:<position> = "<kind> <partition> <has timer> <name>"
+-- and taking it out is the right to deliver, so every outcome arrives once: of a signal and its timeout, one.
+-- Returns true when this call delivered.
+--- @include fx
+--- @include keys
+--- @include append
+--- @include send
+local INLINE_HINT = 16384
+
+-- Take the timer or the place in a signal's line away from a wait that is over.
+function fx.disarm(dim, job, pos, wait)
+  local kind, partition, timer, name = string.match(wait, '^(%S+) (%d+) (%d) (.*)$')
+  if timer == '1' then redis.call('ZREM', base .. 'timers', 'd ' .. pos .. ' ' .. dim .. ' ' .. job) end
+  if kind == 'wait' then fx.send(partition, { 'unwait', name, here .. ' ' .. pos .. ' ' .. dim .. ' ' .. job }) end
+  return kind, name
+end
+
+-- Tell a run that its journal grew: its owner by a hint, or a worker by a continuation if nobody holds it.
+function fx.notify(dim, job, index, entry)
+  local run = dim .. ' ' .. job
+  local state = redis.call('HMGET', header_key(dim, job), 'owner', 'status')
+  if state[1] and state[1] ~= '' then
+    local hint = 'o ' .. index .. ' ' .. run
+    if #entry <= INLINE_HINT then hint = hint .. '\n' .. entry end
+    redis.call('SADD', base .. 'wake:' .. state[1], run)
+    redis.call('PUBLISH', base .. 'hint:' .. state[1], hint)
+  elseif state[2] == 'waiting' then
+    fx.requeue(dim, job)
+  end
+end
+
+function fx.deliver(run, pos, code, payload)
+  local dim, job = split_run(run)
+  local header = header_key(dim, job)
+  local wait = redis.call('HGET', header, 'w:' .. pos)
+  if not wait then return false end
+  redis.call('HDEL', header, 'w:' .. pos)
+  local kind, name = fx.disarm(dim, job, pos, wait)
+  if code ~= 'ok' and (kind == 'child' or kind == 'start') then redis.call('HDEL', header, 'c:' .. name) end
+  local length, entry = append(dim, job, pos, kind, code, name, payload)
+  if run ~= fx.stepping then fx.notify(dim, job, length - 1, entry) end
+  return true
+end

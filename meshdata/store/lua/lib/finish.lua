@@ -1,0 +1,86 @@
+-- finish: the end of a run, whatever ended it. Everything the end causes happens here: what it waited for is disarmed,
+-- the result stored, the record closed, the expiry set, the parent answered, those who await it told.
+--- @include fx
+--- @include keys
+--- @include now
+--- @include send
+--- @include deliver
+--- @include record
+local INLINE_RESULT = 65536
+local HOOK_KEEP_MS = 3600000
+local FORGET_MS = 1000
+
+function fx.expire(job, at)
+  for _, kind in ipairs({ 'j:', 'l:', 'r:' }) do redis.call('PEXPIREAT', base .. kind .. job, at) end
+end
+
+function fx.tell_waiters(run, waiters, code, payload)
+  if not waiters or waiters == '' then return end
+  local hint = 'd ' .. code .. ' ' .. run
+  if #payload <= INLINE_RESULT then hint = hint .. '\n' .. payload end
+  for process in string.gmatch(waiters, '%S+') do redis.call('PUBLISH', base .. 'hint:' .. process, hint) end
+end
+
+-- Everything a header says beyond its fixed fields: waits to disarm, hooks and children that live.
+function fx.loose_ends(dim, job, header)
+  local hooks, children = {}, {}
+  local all = redis.call('HGETALL', header)
+  for i = 1, #all, 2 do
+    local mark, name = string.sub(all[i], 1, 2), string.sub(all[i], 3)
+    if mark == 'w:' then
+      redis.call('HDEL', header, all[i])
+      fx.disarm(dim, job, name, all[i + 1])
+    elseif mark == 'k:' then
+      hooks[#hooks + 1] = name
+    elseif mark == 'c:' then
+      children[#children + 1] = { name, all[i + 1] }
+    end
+  end
+  return hooks, children
+end
+
+-- When the job is over and its last hook too, its time to live begins (or goes on).
+function fx.begin_expiry(job, ttl, expire_at)
+  if ttl == 'inf' then return end
+  local at = tonumber(expire_at) or (now_n + (tonumber(ttl) or FORGET_MS))
+  fx.expire(job, string.format('%.0f', math.max(at, now_n + FORGET_MS)))
+end
+
+-- finish(...): status completed, failed or interrupted; code ok or err; problem the error's message for the record, '' if
+-- none; ttl_override '' keeps the job's own ttl. Returns the living hooks and children, for whoever ends them too.
+function fx.finish(dim, job, status, code, payload, ttl_override, problem)
+  local run = dim .. ' ' .. job
+  local header = header_key(dim, job)
+  local h = redis.call('HMGET', header, 'owner', 'ttl', 'waiters', 'parent', 'loose', 'await')
+  local hooks, children = {}, {}
+  if h[5] then hooks, children = fx.loose_ends(dim, job, header) end
+  local ttl = ttl_override ~= '' and ttl_override or h[2]
+  if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], run) end
+  redis.call('HSET', header, 'status', status, 'code', code, 'result', payload, 'ended', now, 'owner', '')
+  if h[3] then redis.call('HDEL', header, 'waiters') end
+  if dim == '0' then
+    if ttl ~= h[2] then redis.call('HSET', header, 'ttl', ttl) end
+    if redis.call('EXISTS', record_key(job)) == 1 then
+      local fields = { '_ended', now }
+      if problem ~= '' then fields[3], fields[4] = '_error', problem end
+      redis.call('HSET', record_key(job), unpack(stamp(job, fields, status)))
+    end
+    if #hooks == 0 then fx.begin_expiry(job, ttl) end
+  else
+    redis.call('PEXPIRE', header, HOOK_KEEP_MS)
+    redis.call('PEXPIRE', journal_key(dim, job), HOOK_KEEP_MS)
+    local main = header_key('0', job)
+    redis.call('HDEL', main, 'k:' .. dim)
+    local m = redis.call('HMGET', main, 'status', 'ttl', 'expire_at', 'hooks')
+    local living = redis.call('HINCRBY', main, 'hooks', -1)
+    if living == 0 and (m[1] == 'completed' or m[1] == 'failed' or m[1] == 'interrupted') then
+      fx.begin_expiry(job, m[2], m[3])
+    end
+  end
+  fx.tell_waiters(run, h[3], code, payload)
+  if h[4] and h[4] ~= '' then
+    local partition, pos, parent = string.match(h[4], '^(%d+) (%S+) (.*)$')
+    fx.send(partition, { 'childend', parent, pos, h[6] == '1' and code or '', payload, job })
+  end
+  return hooks, children
+end

@@ -1,0 +1,36 @@
+-- flush: take a job away with everything it left: header, journal, record, hooks, waits, living children. Whoever runs
+-- it can write no more, whoever awaits it is told that it is gone. Returns the number of keys removed.
+--- @include fx
+--- @include keys
+--- @include ended
+--- @include deliver
+--- @include finish
+--- @include interrupt
+--- @include send
+function fx.drop_run(dim, job)
+  local header = header_key(dim, job)
+  local h = redis.call('HMGET', header, 'owner', 'waiters', 'status', 'parent')
+  if not h[3] then return {}, {} end
+  fx.revoke(dim, job)
+  if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], dim .. ' ' .. job) end
+  local hooks, children = fx.loose_ends(dim, job, header)
+  if not ended(h[3]) then
+    fx.tell_waiters(dim .. ' ' .. job, h[2], 'gone', '')
+    if h[4] and h[4] ~= '' then
+      local partition, pos, parent = string.match(h[4], '^(%d+) (%S+) (.*)$')
+      fx.send(partition, { 'childend', parent, pos, 'notfound', '', job })
+    end
+  end
+  return hooks, children
+end
+
+function fx.flush(job)
+  local hooks, children = fx.drop_run('0', job)
+  local removed = 0
+  for _, dim in ipairs(hooks) do
+    fx.drop_run(dim, job)
+    removed = removed + redis.call('DEL', header_key(dim, job), journal_key(dim, job))
+  end
+  for _, child in ipairs(children) do fx.send(child[2], { 'flush', child[1] }) end
+  return removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job)
+end

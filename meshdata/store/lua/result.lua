@@ -1,0 +1,22 @@
+-- result: how a run ended, or note who wants to be told when it does.
+-- KEYS
+--   base     prefix  the partition's
+-- ARGV
+--   now_ms   ms      '' takes the server's clock
+--   here     number  this partition
+--   run      text    "<dim> <job>"
+--   waiter   id      the process to tell, '' only asks
+-- RETURNS { word, code, payload }
+--   DONE, PENDING, NOTFOUND
+-- COST  O(1)
+--- @include keys
+--- @include ended
+--- @include fx
+--- @include waiters
+local dim, job = split_run(run)
+local header = header_key(dim, job)
+local h = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters')
+if not h[1] then return { 'NOTFOUND', '', '' } end
+if ended(h[1]) then return { 'DONE', h[2], h[3] } end
+if waiter ~= '' then fx.add_waiter(header, h[4], waiter) end
+return { 'PENDING', '', '' }

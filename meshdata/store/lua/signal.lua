@@ -1,0 +1,15 @@
+-- signal: give a payload to the first who waits on a key, or keep it for one who will.
+-- KEYS
+--   base     prefix  the partition's
+-- ARGV
+--   now_ms   ms      '' takes the server's clock
+--   here     number  this partition
+--   key      text    the signal's key
+--   payload  bytes   JSON
+-- RETURNS { word, outbox }
+--   TAKEN, KEPT, FULL (too many payloads wait on that key)
+-- HOLDS
+--   (1) a payload reaches exactly one waiter
+-- COST  O(stale waiters)
+--- @include apply
+return { fx.signal(key, payload), outbox }

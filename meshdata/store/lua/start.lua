@@ -1,0 +1,20 @@
+-- start: create a job and queue its first message, or report the job already there.
+-- KEYS
+--   base     prefix  the partition's
+-- ARGV
+--   now_ms   ms      '' takes the server's clock
+--   here     number  this partition
+--   ...      the job's spec, see lib/start_job.lua
+-- RETURNS { word, code, payload, outbox }
+--   CREATED  '' ''        nothing was there; its message is queued
+--   PENDING  '' ''        it runs already; the waiter is noted
+--   EXISTS   '' ''        it is there, and the policy is to fail
+--   DONE     code result  it is over
+-- HOLDS
+--   (1) a job exists if and only if its first message was queued, once
+-- COST  O(seed fields)
+--- @include apply
+local spec = {}
+for i = 3, #ARGV do spec[i - 2] = ARGV[i] end
+local word, code, payload = fx.start_job(spec)
+return { word, code, payload, outbox }

@@ -1,0 +1,92 @@
+"""Reads work streams of one partition, on a connection of its own that may block."""
+
+from typing import Any, Final
+
+from meshdata.errors import ScriptFailed, StoreError, StoreUnavailable
+from meshdata.store.keys import GROUP
+from meshdata.store.lane import Lane, ReplyError
+from meshdata.store.store import Store
+
+GRACE_S: Final = 5.0
+"""How much longer than its BLOCK a read may take before the connection is given up."""
+
+
+class GroupsGone(StoreError):
+    """A stream or its group is not there: Redis lost them. Join again."""
+
+
+Read = tuple[str, str, bytes, dict[bytes, bytes]]
+"""One message: its topic, its stream, its id, its fields."""
+
+
+class Reader:
+    """One blocking connection. Open it with `Reader.open`, close it with `close`."""
+
+    def __init__(self, store: Store, partition: int, lane: Lane, client: int) -> None:
+        self.partition = partition
+        self._store = store
+        self._lane = lane
+        self._client = client
+
+    @classmethod
+    async def open(cls, store: Store, partition: int) -> "Reader":
+        """Connect.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        lane = await store.connections.dedicated()
+        try:
+            return cls(store, partition, lane, await lane.call("CLIENT", "ID"))
+        except ReplyError as error:
+            await lane.close()
+            raise StoreUnavailable(str(error)) from error
+
+    async def read(self, topics: list[str], *, count: int, block_ms: int) -> list[Read]:
+        """New messages of these topics, at most `count` of each stream; continuations come first. Empty when none came.
+
+        Raises:
+            GroupsGone, StoreUnavailable, ScriptFailed.
+        """
+        keys = self._store.keys
+        streams = [keys.continuations(self.partition, topic) for topic in topics]
+        streams += [keys.work(self.partition, topic) for topic in topics]
+        try:
+            reply = await self._lane.call_within(
+                block_ms / 1000 + GRACE_S,
+                "XREADGROUP", "GROUP", GROUP, self._store.process, "COUNT", count, "BLOCK", block_ms,
+                "STREAMS", *streams, *([">"] * len(streams)),
+            )  # fmt: skip
+        except ReplyError as error:
+            if str(error).startswith("UNBLOCKED"):
+                return []
+            if str(error).startswith("NOGROUP"):
+                raise GroupsGone(str(error)) from error
+            raise ScriptFailed(str(error), script="XREADGROUP") from error
+        except TimeoutError as error:
+            raise StoreUnavailable("a read of the work streams did not come back") from error
+        return [
+            (topics[streams.index(stream) % len(topics)], stream, number, _pairs(fields))
+            for stream, messages in _by_stream(reply)
+            for number, fields in messages
+        ]
+
+    async def unblock(self) -> None:
+        """Let a read under way come back now."""
+        await self._store.command(self.partition, "CLIENT", "UNBLOCK", self._client)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._lane.close()
+
+
+def _pairs(fields: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(fields[::2], fields[1::2], strict=True))
+
+
+def _by_stream(reply: Any) -> list[tuple[str, list[Any]]]:
+    """The reply of XREADGROUP, a map in RESP3 and a list of pairs in RESP2, in the order the streams were named."""
+    if not reply:
+        return []
+    pairs = reply.items() if isinstance(reply, dict) else reply
+    return [(stream.decode(), messages) for stream, messages in pairs]

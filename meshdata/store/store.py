@@ -1,0 +1,471 @@
+"""Store: what the floors above may ask of Redis, one method per script, one typed outcome per call.
+
+A method is one round trip. Every script is idempotent by its own ledger (a fence, a sequence number, a token), so a call
+whose connection broke is sent again; the four that are not (`signal`, `hook`, `change` by `incr` and `mult`) say that
+their outcome is unknown. Effects on other partitions leave through the outbox, which `relay` carries over.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from meshdata.errors import (
+    IndexNotFound,
+    InvalidOptions,
+    MeshTimeout,
+    QueryInvalid,
+    ScriptFailed,
+    StoreUnavailable,
+)
+from meshdata.store import scripts
+from meshdata.store.keys import FORMAT, Keys
+from meshdata.store.lane import ConnectionLost, Lane, ReplyError
+from meshdata.store.redis import Connections
+
+logger = logging.getLogger(__name__)
+
+Argument = str | bytes | int | float
+
+READY_TIMEOUT_S: Final = 30.0
+"""How long a call waits for a lost connection to come back before it gives up."""
+
+RELAY_BATCH: Final = 100
+LEASE_ENTRIES: Final = 2_000
+"""Journal entries a lease returns at once; longer journals are read on in pieces of this many."""
+
+
+@dataclass(slots=True)
+class StartJob:
+    """Everything a start says, in the words of `lua/lib/start_job.lua`; the floors above have checked it."""
+
+    job: str
+    topic: str
+    body: bytes
+    name: str
+    ttl: str = ""
+    hookable: bool = True
+    record: bool = False
+    policy: str = "attach"
+    parent: str = ""
+    awaited: bool = False
+    answer: bytes = b""
+    origin: str = ""
+    delay_ms: int | None = None
+    queue: str = ""
+    token: str = ""
+    seeds: Sequence[Argument] = ()
+
+    def spec(self, waiter: str) -> list[Argument]:
+        """The list the script takes."""
+        return [
+            self.job, self.topic, self.body, self.name, self.ttl, "1" if self.hookable else "0",
+            "1" if self.record else "", waiter, self.policy, self.parent, "1" if self.awaited else "",
+            self.answer, self.origin, "" if self.delay_ms is None else self.delay_ms, self.queue, self.token,
+            *self.seeds,
+        ]  # fmt: skip
+
+
+class Outcome(NamedTuple):
+    """How a job stands: word is CREATED, PENDING, EXISTS, DONE or NOTFOUND; code and payload are set with DONE."""
+
+    word: str
+    code: str
+    payload: bytes
+
+
+class Stepped(NamedTuple):
+    """What a step came to: word OK, STALE or REWIND; the script's time; the journal's length; entries not seen before."""
+
+    word: str
+    now_ms: int
+    length: int
+    entries: list[bytes] | None
+
+
+class Leased(NamedTuple):
+    """A lease: word OK or STALE; the ledger's number; attempts made before; the whole journal."""
+
+    word: str
+    seq: int
+    attempt: int
+    entries: list[bytes]
+
+
+class Beat(NamedTuple):
+    """What a life sign learned: whether this process was known, who is dead, which runs have news, what to relay."""
+
+    alive: bool
+    dead: list[str]
+    news: list[str]
+    relay: list[int]
+    lost: list[str]
+
+
+@dataclass(slots=True, frozen=True)
+class Claim:
+    """A message a process holds: the run it gives, the fence it gives it with, and where it came from."""
+
+    run: str
+    fence: str
+    stream: str = ""
+    message: bytes = b""
+
+
+class Store:
+    """One namespace on one Redis. Open it with `Store.open`, close the connections by `close`."""
+
+    def __init__(
+        self, connections: Connections, keys: Keys, *, process: str, clock: Callable[[], int] | None = None
+    ) -> None:
+        self.connections = connections
+        self.keys = keys
+        self.partitions = keys.partitions
+        self.process = process
+        self.has_search: bool = connections.features.search
+        self._clock = clock
+        self._lanes: list[Lane] = [connections.lane(p) for p in range(keys.partitions)]
+        self._bases = [keys.base(p) for p in range(keys.partitions)]
+        self._scripts = {name: scripts.load(name) for name in scripts.names()}
+        self._relays: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._relay_again: set[tuple[int, int]] = set()
+
+    @classmethod
+    async def open(
+        cls,
+        connections: Connections,
+        namespace: str,
+        *,
+        process: str,
+        partitions: int | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> "Store":
+        """Join a namespace, or found it: its number of partitions is fixed by whoever comes first.
+
+        Raises:
+            InvalidOptions: it has another number of partitions, or a format this version does not know.
+            StoreUnavailable: Redis did not answer.
+        """
+        store = cls(connections, Keys(namespace, partitions or 1), process=process, clock=clock)
+        meta = store.keys.meta
+        await store.command(0, "HSETNX", meta, "partitions", partitions or 1)
+        await store.command(0, "HSETNX", meta, "format", FORMAT)
+        found = await store.command(0, "HMGET", meta, "partitions", "format")
+        count, fmt = int(found[0]), found[1].decode()
+        if fmt != FORMAT:
+            raise InvalidOptions(
+                f"namespace {namespace!r} was written in format {fmt}, this version reads {FORMAT}; use another namespace",
+                argument="namespace",
+            )
+        if partitions is not None and partitions != count:
+            raise InvalidOptions(
+                f"namespace {namespace!r} has {count} partitions, fixed when it was created; "
+                f"leave partitions out or say {count}",
+                argument="partitions",
+            )
+        if count != store.partitions:
+            store = cls(connections, Keys(namespace, count), process=process, clock=clock)
+        return store
+
+    async def close(self) -> None:
+        """Let relays under way end, then close the connections."""
+        if self._relays:
+            await asyncio.gather(*self._relays.values(), return_exceptions=True)
+        await self.connections.aclose()
+
+    def now_ms(self) -> int | None:
+        """The time a test has set, or None for the server's."""
+        return None if self._clock is None else self._clock()
+
+    # --- calling ------------------------------------------------------------------------------------------------------
+
+    async def command(self, partition: int, *args: Argument) -> Any:
+        """One plain command, sent again when the connection broke; only for commands that may run twice.
+
+        Returns:
+            The raw RESP3 reply: bytes, int, float, list, dict or None.
+
+        Raises:
+            StoreUnavailable, ScriptFailed, IndexNotFound, QueryInvalid.
+        """
+        return await self._send(self._lanes[partition], args, resend=True)
+
+    async def _send(self, lane: Lane, args: Sequence[Argument], *, resend: bool) -> Any:
+        while True:
+            try:
+                return await lane.call(*args)
+            except ConnectionLost as lost:
+                if lost.sent and not resend:
+                    raise StoreUnavailable(
+                        "the connection broke while the call was under way; whether it took effect is unknown"
+                    ) from lost
+                await lane.ready(READY_TIMEOUT_S)
+            except ReplyError as error:
+                if not error.try_again:
+                    raise _translated(error, args) from error
+                await asyncio.sleep(0.05)
+
+    async def _script(self, name: str, partition: int, *args: Argument, resend: bool = True) -> list[Any]:
+        script = self._scripts[name]
+        now: Argument = "" if self._clock is None else self._clock()
+        call = ("EVALSHA", script.sha, 1, self._bases[partition], now, partition, *args)
+        try:
+            reply: list[Any] = await self._lanes[partition].call(*call)
+        except (ReplyError, ConnectionLost) as error:
+            reply = await self._script_again(script, call, partition, error, resend)
+        return reply
+
+    async def _script_again(
+        self, script: scripts.Script, call: tuple[Argument, ...], partition: int, error: Exception, resend: bool
+    ) -> Any:
+        """The slow road: the server forgot the script, or the connection broke."""
+        lane = self._lanes[partition]
+        if isinstance(error, ConnectionLost):
+            if error.sent and not resend:
+                raise StoreUnavailable(
+                    "the connection broke while the call was under way; whether it took effect is unknown"
+                ) from error
+            await lane.ready(READY_TIMEOUT_S)
+        elif error.args and not str(error).startswith("NOSCRIPT"):
+            if not (isinstance(error, ReplyError) and error.try_again):
+                raise _translated(error, (script.name,)) from error
+            await asyncio.sleep(0.05)
+        # EVAL carries the source: right whether the server knows the script or lost it in a restart.
+        return await self._send(lane, ("EVAL", script.source, *call[2:]), resend=resend)
+
+    def _carried(self, partition: int, outbox: int) -> None:
+        """A script left messages for other partitions: carry them over in the background."""
+        if outbox:
+            for target in range(self.partitions):
+                if target != partition:
+                    self.relay(partition, target)
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+
+    async def start_job(self, start: StartJob, *, waiter: str = "") -> Outcome:
+        """Create a job, or report the one there. `waiter` is the process that will be told of its end."""
+        partition = self.keys.partition(start.job)
+        reply = await self._script("start", partition, *start.spec(waiter))
+        self._carried(partition, reply[3])
+        return Outcome(reply[0].decode(), reply[1].decode(), reply[2])
+
+    async def result(self, run: str, *, waiter: str = "") -> Outcome:
+        """How a run ended; if it has not, note who is to be told."""
+        reply = await self._script("result", self._of(run), run, waiter)
+        return Outcome(reply[0].decode(), reply[1].decode(), reply[2])
+
+    def _of(self, run: str) -> int:
+        return 0 if self.partitions == 1 else self.keys.partition(run.partition(" ")[2])
+
+    async def step(self, claim: Claim, *, seq: int, seen: int, operations: Sequence[Argument]) -> Stepped:
+        """Write a run's outcomes and what follows from them; take its lease and consume its message if that is due."""
+        partition = self._of(claim.run)
+        reply = await self._script(
+            "step", partition, claim.run, claim.fence, seq, self.process, seen, claim.stream, claim.message, *operations
+        )
+        self._carried(partition, reply[4])
+        return Stepped(reply[0].decode(), int(reply[1]), reply[2], reply[3] if reply[3] != b"" else None)
+
+    async def finish(self, claim: Claim, *, status: str, code: str, payload: bytes, problem: str = "") -> bool:
+        """Write a run's end. False: it was not this process's to end."""
+        partition = self._of(claim.run)
+        reply = await self._script(
+            "finish", partition, claim.run, claim.fence, self.process, claim.stream, claim.message,
+            status, code, payload, problem,
+        )  # fmt: skip
+        self._carried(partition, reply[1])
+        return bool(reply[0] == b"OK")
+
+    async def again(self, claim: Claim, *, drop: int | None, delay_ms: int, attempt: int) -> bool:
+        """Give a failed run back for another attempt after a pause, less the journal entry it failed on."""
+        reply = await self._script(
+            "again", self._of(claim.run), claim.run, claim.fence, self.process, claim.stream, claim.message,
+            "" if drop is None else drop, delay_ms, attempt,
+        )  # fmt: skip
+        return bool(reply[0] == b"OK")
+
+    async def suspend(self, claim: Claim, *, seen: int, how: str, problem: str = "") -> str:
+        """Give a lease back. Returns OK, MORE (it has news; keep it) or STALE."""
+        reply = await self._script(
+            "suspend", self._of(claim.run), claim.run, claim.fence, self.process, seen, claim.stream, claim.message,
+            how, problem,
+        )  # fmt: skip
+        word: str = reply[0].decode()
+        return word
+
+    async def lease(self, claim: Claim) -> Leased:
+        """Become the one process that may write a run, and read its whole journal."""
+        partition = self._of(claim.run)
+        reply = await self._script(
+            "lease", partition, claim.run, claim.fence, self.process, claim.stream, claim.message, LEASE_ENTRIES
+        )
+        entries: list[bytes] = reply[4]
+        while len(entries) < reply[3]:
+            piece = await self.entries(claim.run, len(entries), LEASE_ENTRIES)
+            if not piece:
+                break
+            entries.extend(piece)
+        return Leased(reply[0].decode(), reply[1], reply[2], entries)
+
+    async def entries(self, run: str, start: int, count: int = 0) -> list[bytes]:
+        """Journal entries from an index on; all of them when count is 0."""
+        partition = self._of(run)
+        dim, _, job = run.partition(" ")
+        key = f"{self._bases[partition]}" + (f"l:{job}" if dim == "0" else f"hl:{dim}:{job}")
+        found: list[bytes] = await self.command(
+            partition, "LRANGE", key, start, start + count - 1 if count else -1
+        )
+        return found
+
+    async def header(self, run: str) -> dict[str, bytes]:
+        """A run's header, empty if there is none."""
+        partition = self._of(run)
+        dim, _, job = run.partition(" ")
+        key = f"{self._bases[partition]}" + (f"j:{job}" if dim == "0" else f"hj:{dim}:{job}")
+        found: dict[bytes, bytes] = await self.command(partition, "HGETALL", key)
+        return {name.decode(): value for name, value in found.items()}
+
+    async def signal(self, key: str, payload: bytes) -> str:
+        """TAKEN by one who waits, KEPT for one who will, or FULL."""
+        partition = self.keys.partition(key)
+        reply = await self._script("signal", partition, key, payload, resend=False)
+        self._carried(partition, reply[1])
+        word: str = reply[0].decode()
+        return word
+
+    async def hook(self, job: str, *, topic: str, body: bytes, name: str, waiter: str = "") -> tuple[str, str]:
+        """Run a function on a living job: (OK, dimension), (NOTFOUND, '') or (CLOSED, '')."""
+        partition = self.keys.partition(job)
+        reply = await self._script("hook", partition, job, topic, body, name, waiter, resend=False)
+        self._carried(partition, reply[2])
+        return reply[0].decode(), reply[1].decode()
+
+    async def interrupt(
+        self, job: str, *, payload: bytes, problem: str, descend: bool, throw: bool, ttl: str
+    ) -> str:
+        """End a job now: OK, NOTFOUND or ENDED."""
+        partition = self.keys.partition(job)
+        reply = await self._script(
+            "interrupt_job", partition, job, payload, problem, "1" if descend else "0", "1" if throw else "0", ttl
+        )
+        self._carried(partition, reply[1])
+        word: str = reply[0].decode()
+        return word
+
+    async def flush(self, job: str) -> int:
+        """Take a job away with everything it left; the number of keys removed."""
+        partition = self.keys.partition(job)
+        reply = await self._script("flush_job", partition, job)
+        self._carried(partition, reply[1])
+        removed: int = reply[0]
+        return removed
+
+    async def change(
+        self, job: str, op: str, *args: Argument, create: bool = True, expected_rev: int | None = None
+    ) -> tuple[str, str]:
+        """Change a record from outside: (OK, result), (NOTFOUND, ''), (CONFLICT, revision) or (NOTNUMBER, field)."""
+        reply = await self._script(
+            "change", self.keys.partition(job), job, "1" if create else "0",
+            "" if expected_rev is None else expected_rev, op, *args, resend=op in ("set", "delete"),
+        )  # fmt: skip
+        return reply[0].decode(), reply[1].decode()
+
+    async def read(self, job: str, names: Sequence[str] = ()) -> dict[str, bytes | None]:
+        """A record's fields as stored: those named (None where absent), or all."""
+        partition, key = self.keys.partition(job), self.keys.record(job)
+        if names:
+            values = await self.command(partition, "HMGET", key, *names)
+            return dict(zip(names, values, strict=True))
+        found = await self.command(partition, "HGETALL", key)
+        return {name.decode(): value for name, value in found.items()}
+
+    # --- the life of a process ----------------------------------------------------------------------------------------
+
+    async def join(self, partition: int, topics: Iterable[str], *, ttl_ms: int) -> int:
+        """Begin to serve topics; the number of parked runs that got another chance."""
+        reply = await self._script("join", partition, self.process, ttl_ms, *topics)
+        unparked: int = reply[0]
+        return unparked
+
+    async def beat(self, partition: int, *, ttl_ms: int, late: Iterable[Claim] = ()) -> Beat:
+        """Say that this process lives, take leases whose first step is late, learn what there is to do."""
+        flat: list[Argument] = []
+        for claim in late:
+            flat += (claim.run, claim.fence, claim.stream, claim.message)
+        word, dead, news, relay, lost = await self._script("beat", partition, self.process, ttl_ms, *flat)
+        return Beat(
+            word == b"ALIVE", [d.decode() for d in dead], [n.decode() for n in news], [int(r) for r in relay],
+            [run.decode() for run in lost],
+        )  # fmt: skip
+
+    async def forget_news(self, partition: int, runs: Sequence[str]) -> None:
+        """News this process has no use for: it does not hold those runs."""
+        await self.command(partition, "SREM", f"{self._bases[partition]}wake:{self.process}", *runs)
+
+    async def take_over(
+        self, partition: int, dead: str, *, limit: int, deaths: int, payload: bytes, problem: str
+    ) -> tuple[str, int]:
+        """Put back what a dead process held: (MORE, DONE or ALIVE) and how many runs and messages it was."""
+        reply = await self._script("take_over", partition, dead, limit, deaths, payload, problem)
+        self._carried(partition, reply[2])
+        return reply[0].decode(), reply[1]
+
+    async def leave(self, partition: int, topics: Iterable[str]) -> None:
+        """Stop serving topics."""
+        await self._script("leave", partition, self.process, *topics)
+
+    async def fire(self, partition: int, *, limit: int = 200) -> tuple[int, int | None]:
+        """Carry out due timers: how many it was, and the ms until the next one is due (None: there is none)."""
+        reply = await self._script("fire", partition, self.process, limit)
+        self._carried(partition, reply[2])
+        return reply[0], None if reply[1] < 0 else reply[1]
+
+    async def reply(self, run: str, pos: str, *, code: str, payload: bytes, stream: str, message: bytes) -> bool:
+        """Bring the outcome of an activity run for another worker's workflow, and consume its message."""
+        partition = self._of(run)
+        answer = await self._script("reply", partition, run, pos, code, payload, stream, message)
+        self._carried(partition, answer[1])
+        return bool(answer[0] == b"OK")
+
+    # --- between partitions -------------------------------------------------------------------------------------------
+
+    def relay(self, source: int, target: int) -> None:
+        """Carry messages from one partition to another, in the background; calls while one is under way join it."""
+        pair = (source, target)
+        if pair in self._relays:
+            self._relay_again.add(pair)
+            return
+        coroutine = self._relay(source, target)
+        self._relays[pair] = asyncio.create_task(coroutine, name=f"meshdata relay {source}>{target}")
+
+    async def _relay(self, source: int, target: int) -> None:
+        outbox = f"{self._bases[source]}out:{target}"
+        try:
+            while True:
+                self._relay_again.discard((source, target))
+                messages = await self.command(source, "LRANGE", outbox, 0, RELAY_BATCH - 1)
+                if not messages:
+                    if (source, target) in self._relay_again:
+                        continue
+                    return
+                last, more = await self._script("relay", target, source, *messages)
+                await self._script("relayed", source, target, last)
+                self._carried(target, more)
+        except (StoreUnavailable, ScriptFailed, MeshTimeout):
+            # The messages stay where they are; every life sign looks for such and begins anew.
+            logger.warning("relay interrupted", exc_info=True, extra={"source": source, "target": target})
+        finally:
+            self._relays.pop((source, target), None)
+
+
+def _translated(error: Exception, args: Sequence[Argument]) -> Exception:
+    """Redis's words as ours."""
+    text = str(error)
+    low = text.lower()
+    verb = str(args[0]).upper() if args else ""
+    if verb.startswith("FT."):
+        if "no such index" in low or "unknown index name" in low or "not found" in low and "index" in low:
+            return IndexNotFound(text)
+        return QueryInvalid(text)
+    return ScriptFailed(text, script=verb.lower())

@@ -1,0 +1,46 @@
+"""The verbs a workflow function may use: `from meshdata import workflow`, then `await workflow.sleep_for("1 day")`.
+
+A workflow function is an ordinary coroutine on the ordinary event loop. What it awaits from here is durable: recorded in
+the job's journal, and given back from there when another process has to go on with the job. Verbs may be mixed freely in
+`asyncio.gather`, `asyncio.TaskGroup`, `asyncio.wait` and `workflow.timeout`.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from meshdata.workflow.activity import activity, proxy_activities
+from meshdata.workflow.child import exec_child, hook, interrupt, start_child
+from meshdata.workflow.once import get_context, info, now, once, random, uuid
+from meshdata.workflow.signal import condition, signal, wait_for, wait_for_all
+from meshdata.workflow.state import search, state
+from meshdata.workflow.timer import sleep_for, timeout
+
+__all__ = [
+    "activity",
+    "all_",
+    "condition",
+    "exec_child",
+    "get_context",
+    "hook",
+    "info",
+    "interrupt",
+    "now",
+    "once",
+    "proxy_activities",
+    "random",
+    "search",
+    "signal",
+    "sleep_for",
+    "start_child",
+    "state",
+    "timeout",
+    "uuid",
+    "wait_for",
+    "wait_for_all",
+]
+
+
+async def all_(*awaitables: Awaitable[Any]) -> list[Any]:
+    """The results of several awaitables, in their order; as many as you like. The first failure is raised."""
+    return list(await asyncio.gather(*awaitables))

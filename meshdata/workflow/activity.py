@@ -1,0 +1,238 @@
+"""Activities: functions with side effects. They may run again after a crash; their outcome is recorded once.
+
+Inside a workflow a call of one is durable: done here, in the worker's process, or by another worker when it names a
+queue. Outside a workflow it is a plain call.
+"""
+
+import asyncio
+import functools
+import random
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from meshdata.engine.policy import ONCE, RetryPolicy, is_final
+from meshdata.errors import (
+    CODE_EXHAUSTED,
+    CODE_FATAL,
+    Fatal,
+    InvalidOptions,
+    MeshTimeout,
+    NotInWorkflow,
+    failure_payload,
+)
+from meshdata.values import Duration, duration_ms, from_json, to_json
+from meshdata.workflow.context import running
+from meshdata.workflow.function import Function
+from meshdata.workflow.runner import Call, Run, durable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityInfo:
+    """What an activity may know of the call it serves.
+
+    Attributes:
+        job_id: "<entity>:<id>" of the workflow that called it.
+        attempt: 1 for the first run.
+        idempotency_key: the same for every run of this call; give it to services that know duplicates by such a key.
+    """
+
+    job_id: str
+    name: str
+    attempt: int
+    idempotency_key: str
+
+
+_info: ContextVar[ActivityInfo | None] = ContextVar("meshdata_activity", default=None)
+
+
+def info() -> ActivityInfo:
+    """About the running activity.
+
+    Raises:
+        NotInWorkflow: no activity is running.
+    """
+    found = _info.get()
+    if found is None:
+        raise NotInWorkflow("activity.info()")
+    return found
+
+
+class Activity(Generic[P, R]):
+    """A function whose calls inside a workflow are recorded. Made by `@activity` and `proxy_activities`."""
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        *,
+        retry: RetryPolicy | None = None,
+        queue: str | None = None,
+        timeout: Duration | None = None,
+        name: str | None = None,
+    ) -> None:
+        if retry is not None and not isinstance(retry, RetryPolicy):
+            raise InvalidOptions(f"retry is a RetryPolicy; got {type(retry).__name__}", argument="retry")
+        self.function = Function(fn, name)
+        self.retry = retry or ONCE
+        self.queue = queue
+        self.timeout_s = None if timeout is None else (duration_ms(timeout, argument="timeout") or 0) / 1000
+        functools.update_wrapper(self, fn)
+
+    @property
+    def name(self) -> str:
+        """What the journal calls it."""
+        return self.function.name
+
+    @property
+    def topic(self) -> str:
+        """Where a worker serves it, if it names a queue."""
+        return f"{self.queue}/{self.name}"
+
+    def __repr__(self) -> str:
+        return f"<activity {self.name}>"
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        if running() is None:
+            return self.function.fn(*args, **kwargs)
+        self.function.bind(args, kwargs)
+        if self.queue is not None:
+            return self._on_queue(args, kwargs)
+        live = functools.partial(self._begin, args, kwargs)
+        return durable(self.name, "activity", self.name, live, decode=self._decode, inline=True)
+
+    def _decode(self, payload: bytes) -> Any:
+        return self.function.result(from_json(payload))
+
+    # --- on another worker --------------------------------------------------------------------------------------------
+
+    def _on_queue(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        body = to_json({"a": list(args), "k": kwargs}, argument="args")
+
+        def live(run: Run, call: Call) -> None:
+            run.write("call", call.position, self.name, self.topic, body)
+
+        return durable(self.name, "activity", self.name, live, decode=self._decode)
+
+    # --- here ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
+        run.begin_inline()
+        call.task = run.host.spawn(self._attempt(args, kwargs, run, call))
+
+    async def _attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
+        attempt = call.attempts + 1
+        key = f"{run.job}/{run.dimension}/{call.position}"
+        token = _info.set(ActivityInfo(run.job, self.name, attempt, key))
+        try:
+            result = await self._within_time(args, kwargs, run)
+            payload = to_json(result, argument="result")
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._failed(run, call, attempt, error)
+        else:
+            run.record(call, "ok", payload)
+        finally:
+            _info.reset(token)
+            run.end_inline()
+
+    async def _within_time(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
+        work = self._work(args, kwargs, run)
+        if self.timeout_s is None:
+            return await work
+        limit = asyncio.timeout(self.timeout_s)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise MeshTimeout(f"activity {self.name} took longer than {self.timeout_s:g} s", job_id=run.job) from error
+
+    async def _work(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
+        if self.function.is_async:
+            return await self.function.fn(*args, **kwargs)
+        result = await run.host.in_thread(self.function.fn, *args, **kwargs)
+        return await result if asyncio.iscoroutine(result) else result
+
+    def _failed(self, run: Run, call: Call, attempt: int, error: Exception) -> None:
+        if self.retry.grants(attempt, error):
+            payload = to_json(failure_payload(error, attempts=attempt), argument="error")
+            call.state = "waiting"
+            delay = self.retry.delay_ms(attempt, dice=random.random)
+            run.write("try", call.position, call.name, payload, delay)
+            return
+        if isinstance(error, Fatal):
+            code: int | None = CODE_FATAL
+        elif self.retry is not ONCE and not is_final(error) and attempt == self.retry.max_attempts:
+            code = CODE_EXHAUSTED
+        else:
+            code = None
+        run.record(call, "err", to_json(failure_payload(error, code=code, attempts=attempt), argument="error"))
+
+
+@overload
+def activity(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+@overload
+def activity(fn: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+@overload
+def activity(
+    *,
+    retry: RetryPolicy | None = None,
+    queue: str | None = None,
+    timeout: Duration | None = None,
+    name: str | None = None,
+) -> Callable[[Callable[P, Any]], Callable[P, Coroutine[Any, Any, Any]]]: ...
+def activity(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function an activity.
+
+    Args:
+        retry: how often a failed run is repeated; by default it is not.
+        queue: the queue whose workers run it; by default the worker of the workflow does.
+        timeout: how long one attempt may take.
+        name: what the journal calls it; by default the function's name.
+    """
+    if fn is not None:
+        return Activity(fn)
+    return lambda function: Activity(function, **options)
+
+
+class Proxies:
+    """A namespace of activities, by the names of their functions."""
+
+    def __init__(self, activities: dict[str, Activity[..., Any]]) -> None:
+        self.__dict__.update(activities)
+
+    def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+        raise AttributeError(f"no activity {name!r} here; there are: {', '.join(self.__dict__) or 'none'}")
+
+
+def proxy_activities(
+    *functions: Callable[..., Any],
+    retry: RetryPolicy | None = None,
+    queue: str | None = None,
+    timeout: Duration | None = None,
+) -> Any:
+    """Plain functions as activities: `acts = proxy_activities(greet, retry=...)`, then `await acts.greet("you")`.
+
+    Several functions share the options; a function decorated by `@activity` is wrapped anew with them.
+    """
+    if not functions:
+        raise InvalidOptions("name at least one function", argument="functions")
+    made: dict[str, Activity[..., Any]] = {}
+    for fn in functions:
+        inner = cast("Callable[..., Any]", fn.function.fn if isinstance(fn, Activity) else fn)
+        one = Activity[..., Any](inner, retry=retry, queue=queue, timeout=timeout)
+        made[one.name] = one
+    return Proxies(made)
+
+
+# `activity.info()` is how an activity asks about itself, so the decorator carries it.
+activity.info = info  # type: ignore[attr-defined]

@@ -1,0 +1,226 @@
+"""Other jobs from inside a workflow: children, hooks, interrupts. Each has its effect once, together with its entry."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from meshdata.engine.policy import RetryPolicy
+from meshdata.errors import InvalidOptions, JobError, JobInterrupted, failure_payload
+from meshdata.store.store import StartJob
+from meshdata.values import Duration, check_entity, check_id, duration_ms, from_json, to_json
+from meshdata.workflow.context import current_path, current_run
+from meshdata.workflow.function import Function
+from meshdata.workflow.runner import Call, Run, durable
+
+Target = str | Callable[..., Any]
+
+
+def topic_of(name: str, queue: str | None) -> str:
+    """The topic of a function: its name, under its queue if it has one of its own."""
+    return name if queue is None or queue == name else f"{queue}/{name}"
+
+
+def start_body(
+    args: Sequence[Any], kwargs: dict[str, Any] | None, retry: RetryPolicy | None, origin: str = ""
+) -> bytes:
+    """A run's journal entry 0: arguments, retry policy, and the job at the root of its tree."""
+    body: dict[str, Any] = {"a": list(args)}
+    if kwargs:
+        body["k"] = kwargs
+    if retry is not None:
+        body["r"] = retry.to_data()
+    if origin:
+        body["o"] = origin
+    try:
+        return to_json(body, argument="args")
+    except InvalidOptions:
+        # Say which argument it was, by the name the caller knows.
+        to_json(list(args), argument="args")
+        to_json(kwargs or {}, argument="kwargs")
+        raise
+
+
+def ttl_text(ttl: Duration | None) -> str:
+    """A ttl as the scripts take it: ms, 'inf', or '' for none."""
+    if ttl is None:
+        return ""
+    ms = duration_ms(ttl, argument="ttl", infinity=True)
+    return "inf" if ms is None else str(ms)
+
+
+def _name_of(target: Target, run: Run) -> str:
+    """The entity a target stands for: a name, something that has one, or a function served here."""
+    if isinstance(target, str):
+        return check_entity(target)
+    name = getattr(target, "entity_name", None) or run.host.names.get(target)
+    return name if isinstance(name, str) else Function(target).name
+
+
+def _child(
+    verb: str,
+    kind: str,
+    target: Target,
+    args: Sequence[Any],
+    kwargs: dict[str, Any] | None,
+    id: str | None,
+    queue: str | None,
+    ttl: Duration | None,
+    retry: RetryPolicy | None,
+    state: dict[str, Any] | None,
+) -> Coroutine[Any, Any, Any]:
+    run = current_run(verb)
+    entity = _name_of(target, run)
+    position = f"{current_path().text}:{current_path().calls + 1}"
+    if id is None:
+        # The parent and the place in it: the same on every replay, and nobody else's.
+        suffix = position if run.dimension == "0" else f"{run.dimension}.{position}"
+        id = f"{run.job.replace(':', '.', 1)}/{suffix}"
+    job = f"{entity}:{check_id(id)}"
+    start = StartJob(
+        job=job,
+        topic=topic_of(entity, queue),
+        body=start_body(args, kwargs, retry, run.origin),
+        name=entity,
+        ttl=ttl_text(ttl),
+        record=True,
+        policy="fail",
+        parent="@",
+        awaited=kind == "child",
+        answer=to_json(id, argument="id"),
+        origin=run.origin,
+        queue=queue or "",
+        seeds=run.host.seeds(entity, state) if state else (),
+    )
+
+    def live(run: Run, call: Call) -> None:
+        partition = run.host.store.keys.partition(job)
+        run.write("ask", call.position, kind, partition, job, "start", *start.spec(""))
+
+    return durable(verb, kind, job, live, decode=run.host.decoder(entity) if kind == "child" else from_json)
+
+
+def exec_child(
+    target: Target,
+    args: Sequence[Any] = (),
+    *,
+    kwargs: dict[str, Any] | None = None,
+    id: str | None = None,
+    queue: str | None = None,
+    ttl: Duration | None = None,
+    retry: RetryPolicy | None = None,
+    state: dict[str, Any] | None = None,
+) -> Coroutine[Any, Any, Any]:
+    """Run a further job and await its result.
+
+    Args:
+        target: an entity by name, an Entity, or a function served here.
+        id: the child's id; by default one made of this job and the call's place in it.
+
+    Raises:
+        ChildFailed: it failed; JobInterrupted: it was interrupted; JobExists: the id is taken.
+    """
+    return _child("exec_child", "child", target, args, kwargs, id, queue, ttl, retry, state)
+
+
+def start_child(
+    target: Target,
+    args: Sequence[Any] = (),
+    *,
+    kwargs: dict[str, Any] | None = None,
+    id: str | None = None,
+    queue: str | None = None,
+    ttl: Duration | None = None,
+    retry: RetryPolicy | None = None,
+    state: dict[str, Any] | None = None,
+) -> Coroutine[Any, Any, str]:
+    """Start a further job and go on as soon as its id is reserved.
+
+    Returns:
+        The child's id.
+
+    Raises:
+        JobExists: the id is taken.
+    """
+    return _child("start_child", "start", target, args, kwargs, id, queue, ttl, retry, state)
+
+
+def hook(
+    target: Target,
+    args: Sequence[Any] = (),
+    *,
+    kwargs: dict[str, Any] | None = None,
+    id: str | None = None,
+    entity: str | None = None,
+    queue: str | None = None,
+    retry: RetryPolicy | None = None,
+) -> Coroutine[Any, Any, str]:
+    """Run a hook function on a living job, by default this one; go on as soon as it is accepted.
+
+    Args:
+        target: the hook's name (`user.bill`), or its function.
+        id, entity: the job; by default this one's, or another of this entity.
+
+    Returns:
+        The hook's dimension.
+
+    Raises:
+        JobNotFound: there is no such job; JobError: it takes no hooks, or no more.
+    """
+    run = current_run("hook")
+    name = _name_of(target, run)
+    own_entity, _, own_id = run.job.partition(":")
+    job = f"{check_entity(entity or own_entity)}:{check_id(id if id is not None else own_id)}"
+    body = start_body(args, kwargs, retry, run.origin)
+
+    def live(run: Run, call: Call) -> None:
+        partition = run.host.store.keys.partition(job)
+        run.write("ask", call.position, "hook", partition, job, "hook", job, topic_of(name, queue), body, name, "", "@")
+
+    return durable("hook", "hook", job, live, decode=lambda payload: payload.decode())
+
+
+def interruption(reason: str | None, code: int, job: str) -> tuple[bytes, str]:
+    """What the waiters of an interrupted job get, as stored, and its message."""
+    error = JobInterrupted(job_id=job, reason=reason or "", code=code)
+    message = reason or f"job {job} was interrupted"
+    data = failure_payload(error, code=code) | {"type": "JobInterrupted", "message": message, "traceback": ""}
+    return to_json(data, argument="reason"), message
+
+
+def interrupt(
+    entity: Target,
+    id: str,
+    *,
+    reason: str | None = None,
+    code: int = 410,
+    descend: bool = True,
+    throw: bool = True,
+    suppress: bool = False,
+    ttl: Duration | None = None,
+) -> Coroutine[Any, Any, bool]:
+    """End another job now; see `MeshData.interrupt`.
+
+    Returns:
+        True; with `suppress`, False if it was over or unknown.
+    """
+    run = current_run("interrupt")
+    job = f"{_name_of(entity, run)}:{check_id(id)}"
+    payload, message = interruption(reason, code, job)
+    flags = ("1" if descend else "0", "1" if throw else "0")
+
+    def live(run: Run, call: Call) -> None:
+        partition = run.host.store.keys.partition(job)
+        run.write(
+            "ask", call.position, "interrupt", partition, job, "interrupt", job, payload, message, *flags,
+            ttl_text(ttl), "@",
+        )  # fmt: skip
+
+    return _suppressed(durable("interrupt", "interrupt", job, live, decode=lambda _: True), suppress)
+
+
+async def _suppressed(call: Coroutine[Any, Any, bool], suppress: bool) -> bool:
+    try:
+        return await call
+    except JobError:
+        if not suppress:
+            raise
+        return False

@@ -1,0 +1,99 @@
+"""What a run's journal says: did this call happen, what came of it, which outcome is delivered next? Pure.
+
+The journal is the total order of outcomes. `Journal` holds the part of it that the run has not consumed yet; outcomes
+leave it strictly in order. How an entry looks in Redis: docs/keyspace.md "journal".
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from meshdata.errors import CorruptRecord
+
+PARTIAL: Final = frozenset({"try", "due"})
+"""Codes that are news of a call but not its end: a failed attempt, and that the next one is due."""
+
+
+class Entry(NamedTuple):
+    """One outcome: its place, when it was written (ms since 1970), the call's position, kind and name, and what came of it."""
+
+    index: int
+    ms: int
+    position: str
+    kind: str
+    code: str
+    name: str
+    payload: bytes
+
+    @property
+    def is_final(self) -> bool:
+        """Whether this is the end of its call."""
+        return self.code not in PARTIAL
+
+
+def parse(index: int, raw: bytes) -> Entry:
+    """An entry as stored.
+
+    Raises:
+        CorruptRecord: these bytes are no entry.
+    """
+    line, newline, payload = raw.partition(b"\n")
+    try:
+        ms, position, kind, code, name = line.decode().split(" ", 4)
+        if not newline:
+            raise ValueError("no payload")
+        return Entry(index, int(ms), position, kind, code, name, payload)
+    except ValueError as error:
+        raise CorruptRecord(f"journal entry {index} cannot be read: {raw[:80]!r}") from error
+
+
+class Journal:
+    """The outcomes a run has still to consume, and how far this process has read."""
+
+    __slots__ = ("_ahead", "_finals", "length")
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._ahead: deque[Entry] = deque()
+        self._finals: dict[str, int] = {}
+
+    def extend(self, first: int, raws: Sequence[bytes]) -> bool:
+        """Take in entries that stand from index `first` on; those known already are passed over.
+
+        Returns:
+            False if entries are missing in between: read from `length` on.
+        """
+        if first > self.length:
+            return False
+        for raw in raws[self.length - first :]:
+            self.append(parse(self.length, raw))
+        return True
+
+    def append(self, entry: Entry) -> None:
+        """Take in the next entry."""
+        self.length += 1
+        self._ahead.append(entry)
+        if entry.is_final:
+            self._finals[entry.position] = self._finals.get(entry.position, 0) + 1
+
+    def next(self) -> Entry | None:
+        """The next outcome to deliver, taken out; None when all is consumed."""
+        if not self._ahead:
+            return None
+        entry = self._ahead.popleft()
+        if entry.is_final:
+            del self._finals[entry.position]
+        return entry
+
+    @property
+    def has_more(self) -> bool:
+        """Whether outcomes wait to be delivered."""
+        return bool(self._ahead)
+
+    def has_outcome(self, position: str) -> bool:
+        """Whether the call's end is recorded and not yet delivered."""
+        return position in self._finals
+
+    def has_news(self, position: str) -> bool:
+        """Whether anything about the call is still to be delivered."""
+        return any(entry.position == position for entry in self._ahead)

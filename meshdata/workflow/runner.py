@@ -1,0 +1,517 @@
+"""One resident run: start the function, feed it outcomes in journal order, write what it does, end it.
+
+The life of a durable call:
+    issued   the user awaits it; it is in `calls`
+    live     its work has begun: an operation is queued, or an activity runs here
+    over     its entry came up in the journal and was delivered
+
+On a first run a call goes live as soon as it is issued. On replay it waits until the journal has nothing more to say:
+only then is it known that the call was not over, nor given up, when the last process lost the run.
+
+Operations are written by one step at a time; those that gather while a step is under way go out with the next. A step's
+answer holds whatever others wrote meanwhile, so the order of entries here is the order in the store.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import Context
+from typing import Any, Final, Protocol
+
+from meshdata.engine.policy import ONCE, RetryPolicy
+from meshdata.errors import (
+    ActivityFailed,
+    ChildFailed,
+    InvalidOptions,
+    JobError,
+    JobExists,
+    JobFailed,
+    JobInterrupted,
+    JobNotFound,
+    MeshTimeout,
+    ReplayError,
+    RetriesExhausted,
+    ScriptFailed,
+    StoreError,
+    Suspended,
+    failure_from_payload,
+)
+from meshdata.store.store import Argument, Claim, Store
+from meshdata.values import from_json
+from meshdata.workflow.context import current_path, current_run, entered
+from meshdata.workflow.journal import Entry, Journal
+from meshdata.workflow.settle import Settler, waits, waits_on
+
+logger = logging.getLogger(__name__)
+
+WRITE_AGAIN_S: Final = 0.5
+"""Pause before a step is tried again when the store cannot be reached. The sequence number keeps it from counting twice."""
+
+
+class Hosting(Protocol):
+    """What a run asks of the process that hosts it. The last four know entities; they are handed down from above."""
+
+    store: Store
+    loop: asyncio.AbstractEventLoop
+    context: Context
+    settler: Settler
+    names: dict[Any, str]
+    to_hash: Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Argument], Sequence[str]]]
+    from_hash: Callable[[str, Mapping[str, bytes]], dict[str, Any]]
+    seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]
+    decoder: Callable[[str], Callable[[bytes], Any]]
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], /) -> "asyncio.Task[Any]": ...
+    async def in_thread(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any: ...
+    def update(self, run: "Run", /) -> None: ...
+    def pull(self, run: "Run", /) -> None: ...
+    def park(self, run: "Run", error: ReplayError, /) -> None: ...
+    def fail(self, run: "Run", error: Exception, /) -> None: ...
+    def lost(self, run: "Run", /, *, rewind: bool) -> None: ...
+    async def end(self, run: "Run", task: "asyncio.Task[Any]", /) -> None: ...
+
+
+class Call:
+    """One durable call of a run."""
+
+    __slots__ = ("attempts", "decode", "future", "inline", "kind", "live", "name", "position", "state", "task")
+
+    def __init__(
+        self,
+        position: str,
+        kind: str,
+        name: str,
+        live: "Callable[[Run, Call], None]",
+        decode: Callable[[bytes], Any],
+        *,
+        inline: bool,
+    ) -> None:
+        self.position = position
+        self.kind = kind
+        self.name = name
+        self.live = live
+        self.decode = decode
+        self.inline = inline
+        self.attempts = 0
+        self.state = "new"
+        self.future: asyncio.Future[Any] | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}".rstrip()
+
+
+def durable(
+    verb: str,
+    kind: str,
+    name: str,
+    live: "Callable[[Run, Call], None]",
+    *,
+    decode: Callable[[bytes], Any] = from_json,
+    inline: bool = False,
+) -> Coroutine[Any, Any, Any]:
+    """A durable call of the current run. Its identity is taken now, not when it is awaited.
+
+    Args:
+        verb: what the user called, for errors.
+        kind, name: what the journal entry will say; replay that meets another pair here is an error.
+        live: begins the work; called at most once per attempt, never for a call whose outcome is recorded.
+        decode: turns the recorded payload into the value.
+        inline: the work is done in this process.
+    """
+    run = current_run(verb)
+    call = Call(current_path().next_call(), kind, name, live, decode, inline=inline)
+    return run.outcome(call)
+
+
+class Run:
+    """One run of a workflow or hook function in this process."""
+
+    __slots__ = (
+        "__weakref__", "_cancelled", "_inline", "_ops", "_own", "_scheduled", "_waits", "_writing", "active_at",
+        "attempt", "calls", "claim", "dropped", "fresh", "has_slot", "host", "journal", "leased", "main", "now_ms",
+        "origin", "over", "partition", "policy", "seq", "service", "started_ms", "tasks", "began_at",
+    )  # fmt: skip
+
+    def __init__(
+        self, host: Hosting, service: Any, claim: Claim, partition: int, *, seq: int, attempt: int, ms: int
+    ) -> None:
+        self.host = host
+        self.service = service
+        self.claim = claim
+        self.partition = partition
+        self.seq = seq
+        self.attempt = attempt
+        self.now_ms = self.started_ms = ms
+        self.journal = Journal()
+        self.calls: dict[str, Call] = {}
+        self.fresh: list[Call] = []
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.main: asyncio.Task[Any] | None = None
+        self.leased = not claim.stream
+        self.dropped = False
+        self.over = False
+        self.has_slot = False
+        self.policy: RetryPolicy = ONCE
+        self.origin = ""
+        self.began_at = self.active_at = host.loop.time()
+        self._ops: list[Argument] = []
+        self._own: list[tuple[str, str, str, str, bytes]] = []
+        self._cancelled: list[str] = []
+        self._scheduled = False
+        self._writing = False
+        self._inline = 0
+        self._waits = 0
+
+    @property
+    def name(self) -> str:
+        """ "<dim> <job>"."""
+        return self.claim.run
+
+    @property
+    def job(self) -> str:
+        """ "<entity>:<id>"."""
+        return self.claim.run.partition(" ")[2]
+
+    @property
+    def dimension(self) -> str:
+        """The hook thread; 0 is the main function."""
+        return self.claim.run.partition(" ")[0]
+
+    # --- the function -------------------------------------------------------------------------------------------------
+
+    def begin(self, coroutine: Coroutine[Any, Any, Any], context: Context) -> None:
+        """Start the function. The journal has been loaded; its first entry, the start, is not delivered."""
+        self.main = asyncio.Task(coroutine, loop=self.host.loop, context=context, name=f"meshdata run {self.name}")
+        self.tasks.add(self.main)
+        self.main.add_done_callback(self._main_done, context=self.host.context)
+        if self.journal.has_more:
+            self.host.settler.ask(self)
+
+    def context(self) -> Context:
+        """The context its code runs in."""
+        return self.host.context.run(entered, self)
+
+    def follow(self, task: "asyncio.Task[Any]") -> None:
+        """A task of this run was created."""
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard, context=self.host.context)
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+
+    async def outcome(self, call: Call) -> Any:
+        """Issue a call and await its outcome."""
+        future = self.issue(call)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if call.future is not None and not call.future.done() or future.cancelled():
+                self.abandon(call)
+            raise
+
+    def issue(self, call: Call) -> "asyncio.Future[Any]":
+        """The user awaits a call: begin it, or wait for the journal to say what came of it."""
+        if self.dropped or self.over:
+            raise Suspended
+        future = call.future = self.host.loop.create_future()
+        self.calls[call.position] = call
+        if not call.inline:
+            self._waits += 1
+        if self.journal.has_more:
+            self.fresh.append(call)
+            self.host.settler.ask(self)
+        else:
+            self._go_live(call)
+        return future
+
+    def abandon(self, call: Call) -> None:
+        """The user gave up a call: nobody waits for its outcome."""
+        if self.dropped or self.over or call.position not in self.calls:
+            return
+        if call.state == "written" or self.journal.has_outcome(call.position):
+            return  # its outcome is on the way and will be passed over
+        if call.inline:
+            if call.task is not None:
+                call.task.cancel()
+            if call.attempts == 0:
+                del self.calls[call.position]
+                self._progress()
+                return
+        call.state = "cancelled"
+        self._cancelled.append(call.position)
+        self.write("cancel", call.position)
+
+    def _go_live(self, call: Call) -> None:
+        if call.state == "new":
+            call.state = "live"
+            call.live(self, call)
+
+    # --- delivery -----------------------------------------------------------------------------------------------------
+
+    def settled(self) -> None:
+        """None of the run's tasks can go on by itself: deliver the next outcome, or go on beyond the journal."""
+        if self.dropped or self.over:
+            return
+        while (entry := self.journal.next()) is not None:
+            try:
+                visible = self._deliver(entry)
+            except ReplayError as error:
+                self.host.park(self, error)
+                return
+            if visible:
+                if self.journal.has_more or self.fresh:
+                    self.host.settler.ask(self)
+                return
+        fresh, self.fresh = self.fresh, []
+        for call in fresh:
+            if call.position in self.calls and call.future is not None and not call.future.done():
+                self._go_live(call)
+        self.host.update(self)
+
+    def _deliver(self, entry: Entry) -> bool:
+        """Hand one outcome over; True if the user's code sees it."""
+        self.now_ms = max(self.now_ms, entry.ms)
+        call = self.calls.get(entry.position)
+        if call is None:
+            raise ReplayError(f"{entry.kind} {entry.name}".rstrip(), "no such call", entry.position)
+        if call.kind != entry.kind or call.name != entry.name:
+            raise ReplayError(f"{entry.kind} {entry.name}".rstrip(), str(call), entry.position)
+        if entry.code == "try":
+            call.attempts += 1
+            call.state = "waiting"
+            return False
+        if entry.code == "due":
+            call.state = "new"
+            if not self.journal.has_news(entry.position):
+                if call in self.fresh:
+                    self.fresh.remove(call)
+                self._go_live(call)
+            return False
+        self._forget(call)
+        future = call.future
+        if future is None or future.done():
+            return False
+        if entry.code == "ok":
+            try:
+                future.set_result(call.decode(entry.payload))
+            except Exception as error:
+                future.set_exception(error)
+        else:
+            error = _failure(call, entry, self.job)
+            error.__mesh_entry__ = entry.index  # type: ignore[attr-defined]  # where a retry of the function drops it
+            future.set_exception(error)
+        return True
+
+    def _forget(self, call: Call) -> None:
+        if self.calls.pop(call.position, None) is not None and not call.inline:
+            self._waits -= 1
+
+    def came(self, index: int, raw: bytes | None) -> None:
+        """A hint: the journal has an entry at `index`; `raw` if it was small."""
+        if self.dropped or self.over or index < self.journal.length:
+            return
+        if raw is None or not self.journal.extend(index, [raw]):
+            self.host.pull(self)
+            return
+        self._progress()
+
+    def read_on(self, first: int, raws: list[bytes]) -> None:
+        """Entries read from the store."""
+        if not self.dropped and not self.over and self.journal.extend(first, raws):
+            self._progress()
+
+    def _progress(self) -> None:
+        """There may be something to deliver."""
+        self.active_at = self.host.loop.time()
+        if self.journal.has_more or self.fresh:
+            main = self.main
+            # A single task that waits on a durable call itself: nothing else can be astir.
+            if len(self.tasks) == 1 and main is not None and self._waits_on_call(main):
+                self.settled()
+            else:
+                self.host.settler.ask(self)
+        self.host.update(self)
+
+    def _waits_on_call(self, task: "asyncio.Task[Any]") -> bool:
+        waiter = waits_on(task)
+        return waiter is not None and not waiter.done() and any(c.future is waiter for c in self.calls.values())
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, operation: str, *args: Argument) -> None:
+        """Queue an operation for the next step."""
+        self._ops += (operation, len(args), *args)
+        self._schedule()
+
+    def record(self, call: Call, code: str, payload: bytes) -> None:
+        """An outcome this process worked out: write it, then deliver it in its turn."""
+        if self.dropped or self.over or call.position not in self.calls or call.state == "cancelled":
+            return
+        call.state = "written"
+        self._own.append((call.position, call.kind, code, call.name, payload))
+        self.write("done", call.position, call.kind, code, call.name, payload)
+
+    def begin_inline(self) -> None:
+        """Work of this run is done in this process."""
+        self._inline += 1
+
+    def end_inline(self) -> None:
+        """That work is over."""
+        self._inline -= 1
+
+    def _schedule(self) -> None:
+        if not self._scheduled and not self._writing:
+            self._scheduled = True
+            self.host.loop.call_soon(self._flush, context=self.host.context)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self.dropped or self.over or not self._ops:
+            return
+        self._writing = True
+        ops, own, cancelled = self._ops, self._own, self._cancelled
+        self._ops, self._own, self._cancelled = [], [], []
+        self.host.spawn(self._step(ops, own, cancelled))
+
+    async def _step(
+        self, ops: list[Argument], own: list[tuple[str, str, str, str, bytes]], cancelled: list[str]
+    ) -> None:
+        store, seen = self.host.store, self.journal.length
+        while True:
+            try:
+                stepped = await store.step(self.claim, seq=self.seq + 1, seen=seen, operations=ops)
+                break
+            except ScriptFailed as error:
+                logger.error("a step was refused", exc_info=True, extra={"job_id": self.job})
+                self._writing = False
+                self.host.fail(self, error)
+                return
+            except StoreError:
+                logger.warning("a step could not be written yet", extra={"job_id": self.job})
+                await asyncio.sleep(WRITE_AGAIN_S)
+                if self.dropped:
+                    return
+        self._writing = False
+        if stepped.word != "OK":
+            self.host.lost(self, rewind=stepped.word == "REWIND")
+            return
+        self.seq += 1
+        if not self.leased:
+            self.leased = True
+            self.claim = Claim(self.claim.run, self.claim.fence)
+        if stepped.entries is None:
+            for position, kind, code, name, payload in own:
+                journal = self.journal
+                journal.append(Entry(journal.length, stepped.now_ms, position, kind, code, name, payload))
+        else:
+            self.journal.extend(seen, stepped.entries)
+        for position in cancelled:
+            call = self.calls.get(position)
+            if call is not None and not self.journal.has_news(position):
+                self._forget(call)
+        if self._ops:
+            self._schedule()
+        self._progress()
+
+    async def written(self) -> None:
+        """Wait until no step is under way."""
+        while self._writing and not self.dropped:
+            await asyncio.sleep(0)
+
+    # --- rest and end -------------------------------------------------------------------------------------------------
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it only waits for what comes from outside: it needs no slot."""
+        return (
+            self._waits > 0
+            and self._inline == 0
+            and not self._ops
+            and not self._writing
+            and not self.journal.has_more
+            and self.leased
+        )
+
+    @property
+    def can_suspend(self) -> bool:
+        """Whether dropping it from memory loses nothing: every task waits on durable calls, directly or by gather."""
+        if not self.is_waiting or self.fresh:
+            return False
+        futures = {call.future for call in self.calls.values()}
+        return all(waits(task) and self._is_durable(waits_on(task), futures) for task in self.tasks)
+
+    def _is_durable(self, future: Any, futures: set[Any]) -> bool:
+        if future in futures or future in self.tasks:
+            return True
+        children = getattr(future, "_children", None)
+        return bool(children) and all(child.done() or self._is_durable(child, futures) for child in children)
+
+    def drop(self) -> None:
+        """Take the run out of memory: its code sees `Suspended`, and nothing it does counts any more."""
+        if self.dropped:
+            return
+        self.dropped = True
+        self.host.settler.forget(self)
+        for call in list(self.calls.values()):
+            if call.task is not None:
+                call.task.cancel()
+            if call.future is not None and not call.future.done():
+                call.future.set_exception(Suspended())
+                call.future.exception()  # seen: nobody may be waiting for it any more
+        for task in list(self.tasks):
+            waiter = waits_on(task)
+            if not any(call.future is waiter for call in self.calls.values()):
+                task.cancel()
+            task.add_done_callback(_seen, context=self.host.context)
+        self.calls.clear()
+
+    def _main_done(self, task: "asyncio.Task[Any]") -> None:
+        self.tasks.discard(task)
+        if self.dropped or self.over:
+            _seen(task)
+            return
+        self.over = True
+        self.host.settler.forget(self)
+        for other in list(self.tasks):
+            other.add_done_callback(_seen, context=self.host.context)
+            other.cancel()
+        for call in list(self.calls.values()):
+            if call.task is not None:
+                call.task.cancel()
+        self.host.spawn(self.host.end(self, task))
+
+
+def _seen(task: "asyncio.Task[Any]") -> None:
+    """Nobody awaits this task: its exception is not news."""
+    if not task.cancelled():
+        task.exception()
+
+
+_ACTIVITY_CODES: Final = {597: RetriesExhausted}
+
+
+def _failure(call: Call, entry: Entry, job: str) -> Exception:
+    """The exception a recorded failure is raised as, the same on the first run and on every replay."""
+    if entry.code == "err":
+        data = from_json(entry.payload)
+        if call.kind in ("child", "start", "hook"):
+            if data.get("type") == "JobInterrupted":
+                return JobInterrupted(job_id=call.name, reason=str(data.get("message", "")), code=data.get("code"))
+            return failure_from_payload(data, ChildFailed, call.name)
+        return failure_from_payload(data, _ACTIVITY_CODES.get(data.get("code", 0), ActivityFailed), job)
+    if entry.code == "timeout":
+        return MeshTimeout(f"no signal {call.name!r} came in time", job_id=job)
+    if entry.code == "exists":
+        return JobExists(job_id=call.name)
+    if entry.code == "notfound":
+        return JobNotFound(job_id=call.name)
+    if entry.code == "closed":
+        return JobError(f"{call.name} takes no hooks any more", job_id=call.name)
+    if entry.code == "ended":
+        return JobError(f"{call.name} is over already", job_id=call.name)
+    if entry.code == "notnumber":
+        field = entry.payload.decode()
+        return InvalidOptions(f"{field!r} holds no number that could be counted with", argument=field)
+    if entry.code == "full":
+        return JobError(f"too many signals wait on {call.name!r}; nobody takes them", job_id=job)
+    return JobFailed(f"unknown outcome {entry.code}", job_id=job, type="CorruptRecord")

@@ -1,0 +1,88 @@
+"""When is a run settled? When none of its tasks can go on by itself: each waits on a future that is not done.
+
+Outcomes are delivered only to settled runs, one at a time. What a run does between two deliveries is then a function of
+what it was given before, and replay takes the same way through every race.
+
+Two private parts of asyncio are used, here and nowhere else, with a test that fails when they change:
+`Task._fut_waiter`, what a task waits on, and the loop's `_ready` queue. The queue matters because a future's callbacks
+run a tick after it is done: between the end of an activity and the wake-up of a task that awaits a `gather` around it
+there is a tick in which every task still waits. Counting a fixed number of quiet ticks instead would break on gathers
+nested deeper than the number. Where a loop has no such queue (uvloop), that is what is done all the same.
+"""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any, Final, Protocol
+
+from meshdata.workflow.context import run_of
+
+QUIET_TICKS: Final = 16
+"""Without a view of the ready queue: how many ticks a run must look settled to be believed."""
+
+
+class Settling(Protocol):
+    """What a run is to the settler."""
+
+    @property
+    def tasks(self) -> "Collection[asyncio.Task[Any]]": ...
+    def settled(self) -> None: ...
+
+
+def waits(task: "asyncio.Task[Any]") -> bool:
+    """Whether a task waits on a future that is not done."""
+    waiter = task._fut_waiter  # type: ignore[attr-defined]
+    return waiter is not None and not waiter.done()
+
+
+def waits_on(task: "asyncio.Task[Any]") -> Any:
+    """The future a task waits on, or None."""
+    return task._fut_waiter  # type: ignore[attr-defined]
+
+
+class Settler:
+    """Calls the runs that asked as soon as they are settled; one look at the ready queue a tick serves them all."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._asking: dict[Settling, int] = {}
+        self._scheduled = False
+        self._sees_queue = hasattr(loop, "_ready")
+
+    def ask(self, run: Settling) -> None:
+        """Call `run.settled()` once it is."""
+        if run not in self._asking:
+            self._asking[run] = 0
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._look)
+
+    def forget(self, run: Settling) -> None:
+        """The run is over."""
+        self._asking.pop(run, None)
+
+    def _look(self) -> None:
+        self._scheduled = False
+        stirring = self._stirring()
+        for run, quiet in list(self._asking.items()):
+            if run in stirring or not all(map(waits, run.tasks)):
+                self._asking[run] = 0
+            elif self._sees_queue or quiet >= QUIET_TICKS:
+                del self._asking[run]
+                run.settled()
+            else:
+                self._asking[run] = quiet + 1
+        if self._asking and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._look)
+
+    def _stirring(self) -> set[Settling]:
+        """Runs with callbacks in the ready queue."""
+        if not self._sees_queue:
+            return set()
+        found: set[Settling] = set()
+        for handle in self._loop._ready:  # type: ignore[attr-defined]
+            if not handle._cancelled:
+                run = run_of(handle._context)
+                if run is not None:
+                    found.add(run)
+        return found

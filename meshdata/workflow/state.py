@@ -1,0 +1,112 @@
+"""The record of the running job. Every change and its journal entry are one script; reads are journaled too, so that a
+replay sees what the first run saw."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from meshdata.errors import InvalidOptions
+from meshdata.store.store import Argument
+from meshdata.workflow.context import current_run
+from meshdata.workflow.runner import Call, Run, durable
+
+
+def unpack(payload: bytes) -> list[bytes | None]:
+    """Values as the step script packs them: `<length>:` and, per value, `-` for none or `+` and its bytes."""
+    values: list[bytes | None] = []
+    at = 0
+    while at < len(payload):
+        colon = payload.index(b":", at)
+        end = colon + 1 + int(payload[at:colon])
+        piece = payload[colon + 1 : end]
+        values.append(piece[1:] if piece[:1] == b"+" else None)
+        at = end
+    return values
+
+
+def number(payload: bytes) -> int | float:
+    """A counted value: an int where it is whole."""
+    value = float(payload)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def _change(verb: str, operation: str, *args: Argument, decode: Any) -> Coroutine[Any, Any, Any]:
+    def live(run: Run, call: Call) -> None:
+        run.write("state", call.position, verb, operation, *args)
+
+    return durable(f"state.{verb}", "state", verb, live, decode=decode)
+
+
+def _entity() -> str:
+    return current_run("state").job.partition(":")[0]
+
+
+class State:
+    """The record's fields by name. With a model they have its types; without, they are text."""
+
+    def set(self, fields: dict[str, Any] | None = None, /, **named: Any) -> Coroutine[Any, Any, int]:
+        """Set fields; None takes a field away. Returns the number of new fields."""
+        run = current_run("state.set")
+        changes, gone = run.host.to_hash(_entity(), {**(fields or {}), **named})
+        flat = [part for pair in changes.items() for part in pair]
+        return _change("set", "set", len(changes), *flat, *gone, decode=int)
+
+    async def get(self, name: str) -> Any:
+        """One field; None if it is not there."""
+        return (await self.mget(name))[0]
+
+    def mget(self, *names: str) -> Coroutine[Any, Any, list[Any]]:
+        """Several fields, in the order asked for."""
+        run, entity = current_run("state.mget"), _entity()
+        if not names:
+            raise InvalidOptions("name at least one field", argument="names")
+
+        def decode(payload: bytes) -> list[Any]:
+            found = dict(zip(names, unpack(payload), strict=True))
+            typed = run.host.from_hash(entity, {k: v for k, v in found.items() if v is not None})
+            return [typed.get(name) for name in names]
+
+        return _change("mget", "get", *names, decode=decode)
+
+    def all(self) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Every user field."""
+        run, entity = current_run("state.all"), _entity()
+
+        def decode(payload: bytes) -> dict[str, Any]:
+            flat = unpack(payload)
+            pairs = zip(flat[::2], flat[1::2], strict=True)
+            found = {(name or b"").decode(): value or b"" for name, value in pairs}
+            return run.host.from_hash(entity, {k: v for k, v in found.items() if not k.startswith("_")})
+
+        return _change("all", "all", decode=decode)
+
+    def delete(self, *names: str) -> Coroutine[Any, Any, int]:
+        """Take fields away. Returns how many there were."""
+        if not names:
+            raise InvalidOptions("name at least one field", argument="names")
+        return _change("delete", "delete", *names, decode=int)
+
+    def incr(self, name: str, by: float = 1) -> Coroutine[Any, Any, int | float]:
+        """Add to a number; an absent field counts as 0. Returns the new value."""
+        return _change("incr", "incr", name, checked_number(by, "by"), decode=number)
+
+    def mult(self, name: str, by: float) -> Coroutine[Any, Any, int | float]:
+        """Multiply a number; an absent field counts as 1. Returns the new value."""
+        return _change("mult", "mult", name, checked_number(by, "by"), decode=number)
+
+
+def checked_number(value: float, argument: str) -> str:
+    """A finite number as text the scripts can count with."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value in (_INF, -_INF):
+        raise InvalidOptions(f"a finite number is needed; got {value!r}", argument=argument)
+    return repr(value)
+
+
+_INF = float("inf")
+
+state = State()
+"""The state of the running job."""
+
+
+def search() -> State:
+    """The state of the running job, by the name the reference family gives it."""
+    return state

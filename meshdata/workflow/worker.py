@@ -1,0 +1,475 @@
+"""Hosts the runs of this process: takes messages in, gives functions their runs, suspends, drops and ends them."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from meshdata.engine.hints import Hint
+from meshdata.engine.policy import ONCE, RetryPolicy, is_final
+from meshdata.engine.router import Message, Router
+from meshdata.errors import (
+    CODE_EXHAUSTED,
+    CODE_FAILED,
+    CODE_FATAL,
+    CorruptRecord,
+    Fatal,
+    JobFailed,
+    MeshError,
+    ReplayError,
+    StoreError,
+    failure_payload,
+)
+from meshdata.store.store import Argument, Claim, Leased, Store
+from meshdata.values import from_json, to_json
+from meshdata.workflow.function import Function
+from meshdata.workflow.runner import Run
+from meshdata.workflow.settle import Settler
+
+logger = logging.getLogger(__name__)
+
+SWEEP_S: Final = 1.0
+THREADS: Final = 32
+SUSPEND_BATCH: Final = 500
+
+
+@dataclass(slots=True)
+class Service:
+    """What is served under a topic: a workflow or hook function, or an activity for other workers' workflows."""
+
+    function: Function
+    concurrency: int | None = None
+    busy: int = 0
+
+
+class Host:
+    """The runs of one process.
+
+    Args:
+        linger_s: how long a run may wait before it is suspended.
+        resident_limit: how many runs stay in memory; beyond it those idle longest are suspended at once.
+    """
+
+    def __init__(self, store: Store, *, linger_s: float, resident_limit: int) -> None:
+        self.store = store
+        self.loop = asyncio.get_running_loop()
+        self.context: Context = copy_context()
+        self.settler = Settler(self.loop)
+        self.runs: dict[str, Run] = {}
+        self.services: dict[str, Service] = {}
+        self.names: dict[Any, str] = {}
+        self.to_hash: Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Argument], Sequence[str]]]
+        self.from_hash: Callable[[str, Mapping[str, bytes]], dict[str, Any]]
+        self.seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]
+        self.decoder: Callable[[str], Callable[[bytes], Any]]
+        self._linger_s = linger_s
+        self._resident_limit = resident_limit
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._router: Router | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._pulling: set[Run] = set()
+        self._threads: ThreadPoolExecutor | None = None
+        self._closing = False
+
+    def open(self, router: Router) -> None:
+        """Begin to look after resident runs."""
+        self._router = router
+        self._sweeper = self.spawn(self._sweep_on())
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """A task of the host, outside every run."""
+        task = self.loop.create_task(coroutine, context=self.context)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done, context=self.context)
+        return task
+
+    def _task_done(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a task of the host failed", exc_info=error)
+
+    async def in_thread(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run a plain function in the bounded thread pool, in the caller's context."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="meshdata")
+        call = partial(copy_context().run, fn, *args, **kwargs)
+        return await self.loop.run_in_executor(self._threads, call)
+
+    async def call(self, function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Call a function with arguments as JSON decoded them, converted by its annotations."""
+        converted, named = function.arguments(list(args), kwargs)
+        if function.is_async:
+            return await function.fn(*converted, **named)
+        result = await self.in_thread(function.fn, *converted, **named)
+        # A plain function may hand back a coroutine (a lambda around one, say).
+        return await result if asyncio.iscoroutine(result) else result
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    def handle(self, message: Message) -> None:
+        """A message arrived: begin, or go on with, what it names."""
+        if message.position:
+            self.spawn(self._run_for_another(message))
+            return
+        resident = self.runs.get(message.claim.run)
+        if resident is not None:
+            if int(resident.claim.fence) >= int(message.claim.fence):
+                self.spawn(self._consume(message))  # the same message twice
+                return
+            self.forget(resident)
+        if message.body is None:
+            self._take_slot()
+            self.spawn(self._go_on(message))
+        else:
+            self._begin(message, message.body)
+
+    async def _consume(self, message: Message) -> None:
+        claim = message.claim
+        await self.store.command(message.partition, "XACK", claim.stream, "g", claim.message)
+        await self.store.command(message.partition, "XDEL", claim.stream, claim.message)
+
+    def _begin(self, message: Message, body: bytes) -> None:
+        """The first message of a run: its journal holds the start and nothing else."""
+        service = self.services[message.topic]
+        run = Run(self, service, message.claim, message.partition, seq=0, attempt=0, ms=message.ms)
+        run.journal.length = 1
+        self._admit(run, body)
+
+    async def _go_on(self, message: Message) -> None:
+        """A run somebody else has begun: take its lease, read its journal, run the function up to where it stood."""
+        try:
+            leased = await self._surely(partial(self.store.lease, message.claim))
+            if leased:
+                self._go_on_leased(message, leased)
+        finally:
+            self._release_slot()
+
+    def _go_on_leased(self, message: Message, leased: Leased) -> None:
+        service = self.services[message.topic]
+        if leased.word != "OK" or not leased.entries:
+            return
+        claim = Claim(message.claim.run, message.claim.fence)
+        run = Run(self, service, claim, message.partition, seq=leased.seq, attempt=leased.attempt, ms=0)
+        try:
+            run.journal.extend(0, leased.entries)
+            start = run.journal.next()
+        except CorruptRecord as error:
+            self.runs[run.name] = run
+            self.fail(run, error)
+            return
+        assert start is not None
+        run.now_ms = run.started_ms = start.ms
+        self._admit(run, start.payload)
+
+    def _admit(self, run: Run, body: bytes) -> None:
+        self.runs[run.name] = run
+        self._take(run)
+        start = from_json(body)
+        run.policy = RetryPolicy.from_data(start.get("r"))
+        run.origin = start.get("o") or run.job
+        run.begin(self.call(run.service.function, start["a"], start.get("k") or {}), run.context())
+
+    # --- slots --------------------------------------------------------------------------------------------------------
+
+    def _take_slot(self) -> None:
+        if self._router is not None:
+            self._router.take()
+
+    def _release_slot(self) -> None:
+        if self._router is not None:
+            self._router.release()
+
+    def _take(self, run: Run) -> None:
+        if not run.has_slot:
+            run.has_slot = True
+            self._take_slot()
+
+    def _release(self, run: Run) -> None:
+        if run.has_slot:
+            run.has_slot = False
+            self._release_slot()
+
+    def update(self, run: Run) -> None:
+        """A run may have begun or ceased to only wait."""
+        if run.dropped or run.over:
+            return
+        if run.is_waiting:
+            self._release(run)
+        else:
+            self._take(run)
+
+    # --- news ---------------------------------------------------------------------------------------------------------
+
+    def hint(self, hint: Hint) -> None:
+        """A hint about one of this process's runs."""
+        run = self.runs.get(hint.run)
+        if run is None:
+            return
+        if hint.kind == "x":
+            self.forget(run)
+        else:
+            run.came(int(hint.word), hint.payload)
+
+    def pull(self, run: Run) -> None:
+        """Read what a run's journal has beyond what is known."""
+        if run not in self._pulling:
+            self._pulling.add(run)
+            self.spawn(self._pull(run))
+
+    async def _pull(self, run: Run) -> None:
+        try:
+            first = run.journal.length
+            raws = await self.store.entries(run.name, first)
+        except StoreError:
+            return  # the next life sign looks again
+        finally:
+            self._pulling.discard(run)
+        run.read_on(first, raws)
+        if self.runs.get(run.name) is run:
+            await self.store.forget_news(run.partition, [run.name])
+
+    # --- what the life sign asks --------------------------------------------------------------------------------------
+
+    def late(self, partition: int) -> list[Claim]:
+        """Runs of a partition that work without a lease for longer than a step should take."""
+        claims = []
+        for run in self.runs.values():
+            if run.partition == partition and not run.leased and not run.over:
+                if self.loop.time() - run.began_at > 0.5:
+                    claims.append(run.claim)
+        return claims
+
+    def leased(self, claims: Sequence[Claim]) -> None:
+        """The life sign took these leases."""
+        for claim in claims:
+            run = self.runs.get(claim.run)
+            if run is not None and not run.leased and run.claim.fence == claim.fence:
+                run.leased = True
+                run.claim = Claim(claim.run, claim.fence)
+
+    def holds(self, run: str) -> bool:
+        """Whether a run is resident here."""
+        return run in self.runs
+
+    def look(self, run: str) -> None:
+        """There is news of a run in the store."""
+        self.pull(self.runs[run])
+
+    def drop(self, run: str) -> None:
+        """A run is another's now."""
+        resident = self.runs.get(run)
+        if resident is not None:
+            self.forget(resident)
+
+    def drop_all(self, partition: int) -> None:
+        """Every run of a partition is another's now."""
+        for run in [run for run in self.runs.values() if run.partition == partition]:
+            self.forget(run)
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    def forget(self, run: Run) -> None:
+        """Take a run out of memory; the store knows of it, or does not care."""
+        run.drop()
+        self._release(run)
+        if self.runs.get(run.name) is run:
+            del self.runs[run.name]
+
+    def lost(self, run: Run, *, rewind: bool) -> None:
+        """A step was refused: another has the run, or the store has lost its last moments and the journal is read anew."""
+        claim = run.claim
+        self.forget(run)
+        if rewind:
+            logger.warning("the store lost steps of a run; it is replayed", extra={"job_id": run.job})
+            again = Run(self, run.service, claim, run.partition, seq=0, attempt=run.attempt, ms=0)
+            self.spawn(self._give_back(again, "queued"))
+
+    def park(self, run: Run, error: ReplayError) -> None:
+        """The function does not fit its journal: put the run aside until code that fits is served."""
+        logger.error("a run was parked: %s", error, extra={"job_id": run.job})
+        self.forget(run)
+        self.spawn(self._give_back(run, "parked", str(error)))
+
+    async def _give_back(self, run: Run, how: str, problem: str = "") -> str:
+        try:
+            return await self.store.suspend(run.claim, seen=run.journal.length, how=how, problem=problem)
+        except StoreError:
+            logger.warning("a run could not be given back", exc_info=True, extra={"job_id": run.job})
+            return "STALE"
+
+    def fail(self, run: Run, error: Exception) -> None:
+        """End a run that cannot go on."""
+        self.forget(run)
+        payload = to_json(failure_payload(error, attempts=run.attempt + 1), argument="error")
+        self.spawn(self._finish(run, "failed", "err", payload, str(error)))
+
+    async def end(self, run: Run, task: "asyncio.Task[Any]") -> None:
+        """The function returned or raised: store that, or have it run again."""
+        await run.written()
+        if run.dropped:
+            return
+        error = _error_of(task)
+        try:
+            if error is None:
+                try:
+                    payload = to_json(task.result(), argument="result")
+                except MeshError as unfit:
+                    error = unfit
+                else:
+                    await self._finish(run, "completed", "ok", payload, "")
+                    return
+            await self._failed(run, error)
+        finally:
+            self._release(run)
+            if self.runs.get(run.name) is run:
+                del self.runs[run.name]
+
+    async def _failed(self, run: Run, error: BaseException) -> None:
+        policy = run.policy
+        attempts = run.attempt + 1
+        if policy.grants(attempts, error):
+            delay = policy.delay_ms(attempts, dice=random.random)
+            logger.info("a run failed and will be tried again", extra={"job_id": run.job, "attempt": attempts})
+            drop = _entry_of(error)
+            await self._surely(partial(self.store.again, run.claim, drop=drop, delay_ms=delay, attempt=attempts))
+            return
+        code = failure_code(error, policy, attempts)
+        payload = to_json(failure_payload(error, code=code, attempts=attempts), argument="error")
+        message = error.message if isinstance(error, JobFailed) else str(error)
+        await self._finish(run, "failed", "err", payload, message[:1000] or type(error).__name__)
+
+    async def _finish(self, run: Run, status: str, code: str, payload: bytes, problem: str) -> None:
+        finish = partial(
+            self.store.finish, run.claim, status=status, code=code, payload=payload, problem=_one_line(problem)
+        )
+        if not await self._surely(finish):
+            logger.warning("a run ended here that another process has", extra={"job_id": run.job})
+
+    async def _surely(self, write: Any) -> Any:
+        """Write, however long the store stays away: the scripts apply it once."""
+        while True:
+            try:
+                return await write()
+            except StoreError:
+                logger.warning("an end could not be written yet", exc_info=True)
+                if self._closing:
+                    return False
+                await asyncio.sleep(0.5)
+
+    async def _run_for_another(self, message: Message) -> None:
+        """An activity another worker's workflow asked for."""
+        service = self.services[message.topic]
+        self._take_slot()
+        claim = message.claim
+        try:
+            code, payload = "ok", b"null"
+            try:
+                body = from_json(message.body or b"{}")
+                result = await self.call(service.function, body["a"], body.get("k") or {})
+                payload = to_json(result, argument="result")
+            except Exception as error:
+                code = "err"
+                final = CODE_FATAL if is_final(error) else None
+                payload = to_json(failure_payload(error, code=final), argument="error")
+            await self._surely(
+                partial(
+                    self.store.reply, claim.run, message.position, code=code, payload=payload,
+                    stream=claim.stream, message=claim.message,
+                )
+            )  # fmt: skip
+        finally:
+            self._release_slot()
+
+    # --- residence ----------------------------------------------------------------------------------------------------
+
+    async def _sweep_on(self) -> None:
+        while True:
+            await asyncio.sleep(min(SWEEP_S, max(self._linger_s / 4, 0.05)))
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Suspend runs that have waited longer than they may linger, and those idle longest beyond the limit."""
+        now = self.loop.time()
+        idle = [run for run in self.runs.values() if run.can_suspend]
+        idle.sort(key=lambda run: run.active_at)
+        excess = len(self.runs) - self._resident_limit
+        chosen = [run for at, run in enumerate(idle) if at < excess or now - run.active_at > self._linger_s]
+        for at in range(0, len(chosen), SUSPEND_BATCH):
+            await asyncio.gather(*(self.suspend(run) for run in chosen[at : at + SUSPEND_BATCH]))
+
+    async def suspend(self, run: Run) -> None:
+        """Give a waiting run's lease back and drop it from memory; it goes on, somewhere, at its next outcome."""
+        if not run.can_suspend:
+            return
+        word = await self._give_back(run, "waiting")
+        if word == "OK":
+            self.forget(run)
+        elif word == "MORE":
+            self.pull(run)
+
+    async def drain(self, seconds: float) -> None:
+        """Let work under way end, then give every run back."""
+        self._closing = True
+        deadline = self.loop.time() + seconds
+        while self.loop.time() < deadline and any(not run.is_waiting for run in self.runs.values()):
+            await asyncio.sleep(0.01)
+        runs = list(self.runs.values())
+        hows = ["waiting" if run.can_suspend else "queued" for run in runs]
+        for run in runs:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(run.written(), 1.0)
+            self.forget(run)
+        words = await asyncio.gather(*(self._give_back(run, how) for run, how in zip(runs, hows, strict=True)))
+        for run, word in zip(runs, words, strict=True):
+            if word == "MORE":
+                await self._give_back(run, "queued")
+
+    async def close(self) -> None:
+        """Stop whatever is left."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        pending = list(self._tasks)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def failure_code(error: BaseException, policy: RetryPolicy, attempts: int) -> int:
+    """The code a failure is stored with: fatal, attempts used up, or plain."""
+    if isinstance(error, Fatal):
+        return CODE_FATAL
+    if isinstance(error, MeshError) and is_final(error):
+        return error.code
+    if policy is not ONCE and policy.max_attempts is not None and attempts >= policy.max_attempts:
+        return CODE_EXHAUSTED
+    return CODE_FAILED
+
+
+def _error_of(task: "asyncio.Task[Any]") -> BaseException | None:
+    if task.cancelled():
+        return asyncio.CancelledError("the function was cancelled from within")
+    return task.exception()
+
+
+def _entry_of(error: BaseException | None) -> int | None:
+    """The journal entry a failure came from: that of the exception itself, or of one it was raised from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        entry: int | None = getattr(error, "__mesh_entry__", None)
+        if entry is not None:
+            return entry
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

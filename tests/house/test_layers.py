@@ -1,0 +1,65 @@
+"""Imports point downwards, rules are pure, only the store speaks Redis: the contracts of pyproject.toml as a test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+CONTRACTS = {contract["name"]: contract for contract in CONFIG["contracts"]}
+
+# A contract may only name modules that exist, so its list grows with the house; these say what belongs in it then.
+PURE = [
+    "engine.job",
+    "engine.policy",
+    "graph.ledger",
+    "graph.pipes",
+    "graph.transition",
+    "search.query",
+    "search.schema",
+    "store.codec",
+    "store.keys",
+    "workflow.journal",
+]
+INNER = ["store.lane", "store.redis", "store.scripts"]
+
+
+def existing(names: list[str]) -> set[str]:
+    paths = {name: ROOT / "meshdata" / name.replace(".", "/") for name in names}
+    return {f"meshdata.{name}" for name, path in paths.items() if path.with_suffix(".py").exists() or path.is_dir()}
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a fresh interpreter: what has been imported here would hide what it imports."""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50)
+
+
+def test_every_import_contract_is_kept() -> None:
+    done = run("from importlinter import cli; raise SystemExit(cli.lint_imports(no_cache=True, no_logo=True))")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("contract", "key", "names"),
+    [
+        ("Rules are pure", "source_modules", PURE),
+        ("The floors above know the store by its protocol", "protected_modules", INNER),
+    ],
+)
+def test_a_contract_names_every_module_it_is_about(contract: str, key: str, names: list[str]) -> None:
+    assert existing(names) <= set(CONTRACTS[contract][key])
+
+
+def test_importing_the_library_adds_no_log_handler_and_prints_nothing() -> None:
+    done = run("import logging, meshdata; assert not logging.root.handlers + logging.getLogger('meshdata').handlers")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_importing_the_library_imports_neither_its_command_line_nor_its_test_server() -> None:
+    done = run("import sys, meshdata; assert not {'typer', 'rich', 'fakeredis'} & set(sys.modules)")
+    assert done.returncode == 0, done.stderr

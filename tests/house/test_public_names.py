@@ -1,0 +1,112 @@
+"""What is public is a promise: these lists change by decision, never by accident."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from types import ModuleType
+
+import pytest
+
+import meshdata
+from meshdata import errors
+
+MESHDATA = [
+    "MeshData",
+    "RetryPolicy",
+    "activity",
+    "workflow",
+]
+
+ERRORS = [
+    "ActivityFailed",
+    "CODE_EXHAUSTED",
+    "CODE_EXISTS",
+    "CODE_FAILED",
+    "CODE_FATAL",
+    "CODE_INTERRUPTED",
+    "CODE_NOT_FOUND",
+    "CODE_TIMEOUT",
+    "CODE_WORKFLOW_TIMEOUT",
+    "ChildFailed",
+    "CorruptRecord",
+    "EntityNotFound",
+    "FINAL_CODES",
+    "Fatal",
+    "IndexNotFound",
+    "InvalidOptions",
+    "JobError",
+    "JobExists",
+    "JobExpired",
+    "JobFailed",
+    "JobInterrupted",
+    "JobNotFound",
+    "MESSAGE_LIMIT",
+    "MeshError",
+    "MeshTimeout",
+    "NotInWorkflow",
+    "QueryInvalid",
+    "RecordNotFound",
+    "ReplayError",
+    "RetriesExhausted",
+    "RevisionConflict",
+    "ScriptFailed",
+    "SearchError",
+    "SearchUnavailable",
+    "StoreError",
+    "StoreUnavailable",
+    "Suspended",
+    "TRACEBACK_LIMIT",
+    "UsageError",
+    "failure_from_payload",
+    "failure_payload",
+]
+
+VALUES = [
+    "DURATION_LIMIT_MS",
+    "Duration",
+    "ENTITY_LIMIT",
+    "ID_LIMIT",
+    "check_entity",
+    "check_id",
+    "check_key",
+    "duration_ms",
+    "from_json",
+    "mint_id",
+    "to_json",
+]
+
+
+def own_names(module: ModuleType) -> list[str]:
+    """The public names a module defines itself: its classes and functions, and its constants."""
+    constants = re.findall(r"^([A-Z]\w*)(?:: \w+)? = ", module.__loader__.get_source(module.__name__), re.MULTILINE)  # type: ignore[union-attr]
+    made = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    return sorted({name for name in [*made, *constants] if not name.startswith("_") and name not in ("Failure",)})
+
+
+def test_the_library_exports_what_it_promises() -> None:
+    assert sorted(meshdata.__all__) == MESHDATA
+    assert all(hasattr(meshdata, name) for name in MESHDATA)
+
+
+@pytest.mark.parametrize(("module", "names"), [("errors", ERRORS), ("values", VALUES)])
+def test_a_module_defines_what_it_promises(module: str, names: list[str]) -> None:
+    assert own_names(importlib.import_module(f"meshdata.{module}")) == names
+
+
+def test_every_error_is_explained() -> None:
+    assert [name for name in ERRORS if name[0].isupper() and getattr(errors, name).__doc__ in (None, "")] == []
+
+
+def test_the_tree_drawn_at_the_top_of_errors_is_the_tree() -> None:
+    drawn: dict[str, str] = {}
+    above: list[tuple[int, str]] = []  # (column, name), from the root to the line before
+    for line in (errors.__doc__ or "").splitlines():
+        found = re.match(r"(?P<marks>[│├└─ ]*)(?P<name>[A-Z]\w+)(?:\((?P<base>\w+)\))?(?=\s|$)", line)
+        if found and found["name"] in ERRORS:
+            column = found.start("name")
+            above = [one for one in above if one[0] < column]
+            drawn[found["name"]] = found["base"] or (above[-1][1] if above else "Exception")
+            above.append((column, found["name"]))
+    classes = {name: value for name in ERRORS if isinstance(value := getattr(errors, name), type)}
+    assert drawn == {name: cls.__bases__[0].__name__ for name, cls in classes.items()}
