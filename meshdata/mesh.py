@@ -283,8 +283,8 @@ class MeshData:
 
         Args:
             id: what the result, and the record, is known by. Callers of one id share one run.
-            ttl: how long the answer is kept and the job stays open for hooks; "infinity" until flushed. None: the job is
-                forgotten a second after its end.
+            ttl: how long the answer is kept and the job stays open for hooks; "infinity" until flushed. None: the job
+                is forgotten a second after its end.
             wait: False gives a Handle at once instead of the result.
             timeout: how long to wait; the job goes on after it.
             flush: run it anew whatever is there; retry_failed: only if it failed.
@@ -350,7 +350,7 @@ class MeshData:
         if word == "NOTFOUND":
             raise JobNotFound(job_id=job)
         if word == "CLOSED":
-            raise JobError(f"{job} takes no hooks, or no more: it is over, or was started with hookable=False", job_id=job)
+            raise JobError(f"{job} takes no hooks: it is over, or was started with hookable=False", job_id=job)
         return HookHandle(self._engine, job, dimension, served.decode)
 
     async def signal(self, key: str, payload: Any = None) -> bool:
@@ -477,8 +477,15 @@ class MeshData:
 
     # --- search -------------------------------------------------------------------------------------------------------
 
-    async def create_index(self, model: type[Any], *, entity: str | None = None) -> str:
-        """Build the index of a model's records, or change it to fit; idempotent. Returns the index's name."""
+    async def create_index(self, model: type[Any], *, entity: str | None = None) -> bool:
+        """Build the index of a model's records, or change it to fit; queries use it from then on.
+
+        Returns:
+            Whether there was anything to do.
+
+        Raises:
+            SearchUnavailable: this Redis has no search module.
+        """
         self._need_open()
         return await Index(self._store).create(self._registry.learn(model, entity))
 
@@ -493,7 +500,7 @@ class MeshData:
         entity = model if isinstance(model, str) else self._registry.learn(model).entity
         return await Index(self._store).drop(entity)
 
-    def find(self, model: "type[Any] | str") -> Find:
+    def find(self, model: "type[Any] | str") -> Find[Any]:
         """A query over live records: `await mesh.find(User).where(User.plan == "pro").sort(-User.age).limit(20)`."""
         self._need_open()
         if isinstance(model, str):
@@ -504,7 +511,7 @@ class MeshData:
     # --- health -------------------------------------------------------------------------------------------------------
 
     async def health(self) -> Health:
-        """Whether this process does its part: it reaches Redis, reads its streams, gives its life sign. Never raises."""
+        """Whether this process does its part: reaches Redis, reads its streams, gives its life sign. Never raises."""
         self._need_open()
         now = asyncio.get_running_loop().time()
         try:

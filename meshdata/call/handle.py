@@ -1,14 +1,13 @@
 """Handles: a job, or one hook of a job, to await, ask and act upon later, from any process."""
 
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, Generic, Protocol, TypeVar
 
 from meshdata.call.options import seconds
 from meshdata.call.outcome import value_of
+from meshdata.engine.engine import Engine
+from meshdata.engine.info import JobInfo
 from meshdata.values import Duration, from_json
-
-if TYPE_CHECKING:
-    from meshdata.engine.engine import Engine
 
 T = TypeVar("T")
 
@@ -16,18 +15,20 @@ T = TypeVar("T")
 class Acts(Protocol):
     """What the mesh does for a handle."""
 
+    @property
+    def hook(self) -> Callable[..., Coroutine[Any, Any, "HookHandle"]]: ...
+    @property
+    def interrupt(self) -> Callable[..., Coroutine[Any, Any, bool]]: ...
     async def get(self, entity: str, id: str, /, *names: str) -> dict[str, Any]: ...
     async def signal(self, key: str, payload: Any = None, /) -> bool: ...
-    async def hook(self, **options: Any) -> "HookHandle": ...
-    async def interrupt(self, entity: str, id: str, /, **options: Any) -> bool: ...
     async def flush(self, entity: str, id: str, /) -> bool: ...
-    async def info(self, entity: str, id: str, /) -> Any: ...
+    async def info(self, entity: str, id: str, /) -> JobInfo: ...
 
 
 class Awaited(Generic[T]):
     """The end of one run, to await as often as you like."""
 
-    def __init__(self, engine: "Engine", run: str, decode: Callable[[bytes], Any] = from_json) -> None:
+    def __init__(self, engine: Engine, run: str, decode: Callable[[bytes], Any] = from_json) -> None:
         self._engine = engine
         self._run = run
         self._decode = decode
@@ -52,7 +53,7 @@ class Handle(Awaited[T]):
     """A job by its entity and id."""
 
     def __init__(
-        self, mesh: Acts, engine: "Engine", entity: str, id: str, decode: Callable[[bytes], Any] = from_json
+        self, mesh: Acts, engine: Engine, entity: str, id: str, decode: Callable[[bytes], Any] = from_json
     ) -> None:
         super().__init__(engine, f"0 {entity}:{id}", decode)
         self._mesh = mesh
@@ -69,10 +70,9 @@ class Handle(Awaited[T]):
 
     async def status(self) -> str:
         """queued, running, waiting, backoff, parked, completed, failed or interrupted."""
-        status: str = (await self._mesh.info(self.entity, self.id)).status
-        return status
+        return (await self._mesh.info(self.entity, self.id)).status
 
-    async def info(self) -> Any:
+    async def info(self) -> JobInfo:
         """See `MeshData.info`."""
         return await self._mesh.info(self.entity, self.id)
 
@@ -101,7 +101,7 @@ class HookHandle(Awaited[Any]):
     """One run of a hook on a job; await it for what the hook returned (kept for an hour)."""
 
     def __init__(
-        self, engine: "Engine", job: str, dimension: str, decode: Callable[[bytes], Any] = from_json
+        self, engine: Engine, job: str, dimension: str, decode: Callable[[bytes], Any] = from_json
     ) -> None:
         super().__init__(engine, f"{dimension} {job}", decode)
         self.job_id = job

@@ -8,7 +8,7 @@ from meshdata.values import from_json
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One thing a job waits for: position is the call's place; kind sleep, timeout, wait, child, start, hook, activity …"""
+    """One thing a job waits for: the call's position, its kind (sleep, wait, child, activity, …) and name."""
 
     position: str
     kind: str
@@ -62,7 +62,7 @@ def job_info(entity: str, id: str, header: dict[str, bytes]) -> JobInfo:
     status = text["status"]
     ttl = text.get("ttl", "")
     ended = status in ("completed", "failed", "interrupted")
-    living_open = status == "completed" and ttl != "" or not ended and status not in ("parked", "backoff", "pending")
+    living_open = (status == "completed" and ttl != "") or (not ended and status not in ("parked", "backoff"))
     return JobInfo(
         entity=entity,
         id=id,

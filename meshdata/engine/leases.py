@@ -1,6 +1,6 @@
 """This process's life sign, and what it learns by giving it: whose leases lapsed, which of its runs have news.
 
-A process that serves topics gives a sign three times per period. A sign that is older than one period is a dead process:
+A process that serves topics gives a sign three times per period. A sign older than one period is a dead process:
 whoever notices first puts back what it held. A process that finds its own sign gone was taken for dead; what it ran
 belongs to others by now, and its fences no longer fit.
 """
@@ -122,4 +122,4 @@ class Leases:
             )
             total += count
         if total:
-            logger.warning("runs of a dead process were put back", extra={"process": dead, "count": total})
+            logger.warning("runs of a dead process were put back", extra={"dead": dead, "count": total})

@@ -62,7 +62,7 @@ class RetryPolicy:
         if self.max_attempts is not None and attempts >= self.max_attempts:
             return False
         names = {cls.__name__ for cls in type(error).__mro__} | {getattr(error, "type", "")}
-        return names.isdisjoint(self.non_retryable)  # type: ignore[arg-type]  # __post_init__ made them all names
+        return names.isdisjoint(self.non_retryable)
 
     def to_data(self) -> list[Any]:
         """The policy as JSON values, for the job's start entry."""

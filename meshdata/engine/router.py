@@ -25,7 +25,7 @@ MOST_AT_ONCE: Final = 64
 
 @dataclass(slots=True)
 class Message:
-    """One message: a run to begin (body set), to go on with (body None), or an activity to run for another (position set)."""
+    """One message: a run to begin (has a body), to go on with (has none), or an activity for another (has a position)."""
 
     topic: str
     partition: int

@@ -1,4 +1,4 @@
-"""Fires due timers: one poller per partition, which sleeps until the next is due or a hint says there is an earlier one.
+"""Fires due timers: one poller per partition, asleep until the next is due or a hint tells of an earlier one.
 
 Any number of processes may poll; a timer leaves the set in the script that carries it out, so it fires once. Whoever
 fires tells the others when the next is due, which keeps them from asking.
@@ -52,7 +52,7 @@ class Scheduler:
             event.set()
 
     def _hinted(self, partition: int, message: bytes) -> None:
-        """A timer is the first one now ("<ms left>"), or somebody fired and says what is left ("<ms left> <process>")."""
+        """A timer is the first one now ("<ms left>"), or somebody fired and tells what is left ("<ms left> <process>")."""
         left, _, firer = message.decode().partition(" ")
         if firer == self._store.process:
             return

@@ -15,10 +15,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Door(Protocol):
     """What an entity asks of the mesh it belongs to."""
 
-    async def exec(self, *, entity: str, args: Any, kwargs: Any, **options: Any) -> Any: ...
-    async def hook(self, *, entity: str, id: str, hook_entity: str, args: Any, kwargs: Any) -> HookHandle: ...
+    @property
+    def exec(self) -> Callable[..., Coroutine[Any, Any, Any]]: ...
+    @property
+    def hook(self) -> Callable[..., Coroutine[Any, Any, HookHandle]]: ...
+    @property
+    def connect(self) -> Callable[..., Any]: ...
     async def served(self, name: str) -> None: ...
-    def connect(self, entity: str, target: Any, **options: Any) -> Any: ...
 
 
 class Entity(Generic[P, R]):
@@ -55,7 +58,7 @@ class Entity(Generic[P, R]):
         return call
 
     def hook(self, name: str, **options: Any) -> "Callable[[Callable[P2, Any]], Hook[P2]]":
-        """Connect a function as a hook, `<entity>.<name>`: `@user.hook("bill")`, then `await bill.on("jsmith", ...)`."""
+        """Connect a function as the hook `<entity>.<name>`: `@user.hook("bill")`, then `await bill.on("jsmith", …)`."""
 
         def connect(fn: Callable[..., Any]) -> Any:
             full = check_entity(f"{self.entity_name}.{name}", argument="name")

@@ -42,7 +42,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.functions: dict[str, Connected] = {}
-        self.schemas: dict[str, Schema] = {}
+        self.schemas: dict[str, Schema[Any]] = {}
 
     def connect(
         self,
@@ -74,7 +74,7 @@ class Registry:
             self.learn(model, name)
         return one
 
-    def learn(self, model: type[Any], entity: str | None = None) -> Schema:
+    def learn(self, model: type[Any], entity: str | None = None) -> Schema[Any]:
         """Take in the model of an entity's records."""
         schema = schema_of(model, entity)
         self.schemas[schema.entity] = schema
@@ -85,7 +85,7 @@ class Registry:
         known = self.functions.get(name)
         return NOTHING_KNOWN if known is None else known.served
 
-    # --- records --------------------------------------------------------------------------------------------------------
+    # --- records ------------------------------------------------------------------------------------------------------
 
     def to_hash(self, entity: str, fields: Mapping[str, Any]) -> tuple[dict[str, Argument], list[str]]:
         """Fields as a record stores them, and the names of those to take away."""
@@ -97,7 +97,8 @@ class Registry:
                 )
         schema = self.schemas.get(entity)
         if schema is not None:
-            return schema.to_hash(dict(fields), partial=True)
+            changes, gone = schema.to_hash(dict(fields), partial=True)
+            return {**changes}, gone
         gone = [name for name, value in fields.items() if value is None]
         return dict(untyped_to_hash({k: v for k, v in fields.items() if v is not None})), gone
 

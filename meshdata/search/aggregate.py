@@ -1,6 +1,6 @@
-"""Group records and reduce each group to numbers, in the module where it can be done there, merged here over several partitions.
+"""Group records and reduce each group to numbers: in the module, and merged here over several partitions.
 
-    rows = await mesh.aggregate(User).where(...).group_by(User.plan).reduce(n=count(), mean=avg(User.age)).sort("-n").limit(10)
+    rows = await mesh.aggregate(User).group_by(User.plan).reduce(n=count(), mean=avg(User.age)).sort("-n").limit(10)
 
 Each row is a dict. The module answers with 12 significant digits where a number is not whole. It says 0 for the minimum
 or mean of no values at all; so each reduction comes with a count of the values it saw, and of none it is None. Over
@@ -170,7 +170,7 @@ class Aggregate:
         return self._with(reducers=(*self._request.reducers, *reducers.items()))
 
     def apply(self, **expressions: str) -> Aggregate:
-        """A further column, computed: `double="@n * 2"`; before `group_by` for each record, behind it for each group."""
+        """A column, computed: `double="@n * 2"`; before `group_by` for each record, after it for each group."""
         for name, text in expressions.items():
             if not _NAME.fullmatch(name) or not isinstance(text, str):
                 raise QueryInvalid(f"{name}: an expression such as '@n * 2', not {text!r}")
@@ -179,7 +179,7 @@ class Aggregate:
         return self._with(after=(*self._request.after, *expressions.items()))
 
     def having(self, *conditions: Any) -> Aggregate:
-        """Only groups of which this is true: `field("n") > 2`, `{"field": "n", "is": ">", "value": 2}`, or text "@n > 2"."""
+        """Only groups of which this is true: `field("n") > 2`, the dict form of it, or the text "@n > 2"."""
         steps = [("", one if isinstance(one, str) else condition_of(one)) for one in conditions]
         return self._with(after=(*self._request.after, *steps))
 
@@ -215,9 +215,9 @@ class Aggregate:
 
     def explain(self) -> str:
         """The command as the module is asked."""
-        return " ".join(repr(one) if " " in str(one) else str(one) for one in _Steps(self._request, self._schema).command(
-            self._store.keys.alias(0, self._entity), merged=self._store.partitions > 1
-        ))  # fmt: skip
+        alias = self._store.keys.alias(0, self._entity)
+        words = _Steps(self._request, self._schema).command(alias, merged=self._store.partitions > 1)
+        return " ".join(repr(one) if " " in str(one) else str(one) for one in words)
 
     async def _rows(self) -> list[dict[str, Any]]:
         if not self._store.has_search:
@@ -302,7 +302,7 @@ class _Steps:
                 yield from (self._at(key.name), "DESC" if key.descending else "ASC")
 
     def _filter(self, tree: Condition) -> str:
-        """A condition on the groups as an expression of the module's, which binds nothing: only numbers and plain text."""
+        """A condition on the groups as an expression of the module's. It binds nothing: only numbers and plain text."""
         match tree:
             case And(parts):
                 return f"({' && '.join(self._filter(part) for part in parts)})"

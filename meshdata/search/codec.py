@@ -1,4 +1,4 @@
-"""The one table that says how a Python value stands in a record: type → text in the hash, kind of index, literal in a query; pure.
+"""The one table of how a Python value stands in a record: type → text in the hash, kind, literal in a query; pure.
 
 The index reads the hash, and a query's values are written by the same functions, so the three cannot come apart.
 

@@ -49,7 +49,7 @@ class Column:
 
     @property
     def exact_in_reply(self) -> bool:
-        """Whether the module gives the hash's text back when asked for the field by name: it prints numbers with 12 digits."""
+        """Whether the module, asked for the field by name, gives the hash's text: it prints numbers with 12 digits."""
         return not isinstance(self.option, Numeric) or self.codec.whole
 
     @property

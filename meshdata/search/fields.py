@@ -1,4 +1,4 @@
-"""How a model's field is searched, said in its annotation: `plan: Annotated[str, Tag()]`; values only, nothing here does I/O.
+"""How a model's field is searched, said in its annotation: `plan: Annotated[str, Tag()]`; values only, no I/O.
 
 A field without one of these gets the kind its type suggests (`codec.py` has the table). `index=False` keeps a field out
 of the index; it is stored all the same, and with `sortable=True` results can still be sorted by it.
@@ -69,7 +69,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numeric:
-    """A number or a point in time. The index holds doubles, so a whole number goes up to 2**53; larger ids are `Tag`s."""
+    """A number or a point in time. The index holds doubles: whole numbers go up to 2**53; larger ids are `Tag`s."""
 
     sortable: bool = False
     index: bool = True

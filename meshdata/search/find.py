@@ -108,7 +108,7 @@ class Find(Generic[T]):
         return made
 
     def where(self, *conditions: Any) -> Find[T]:
-        """Only records that meet these conditions and those given before: expressions, or dicts {"field", "is", "value"}.
+        """Only records that meet these conditions and those given before: expressions or dicts.
 
         Raises:
             QueryInvalid: no condition (say `match_all()`), an unknown field, or a value that does not fit.
@@ -119,7 +119,7 @@ class Find(Generic[T]):
         return self._with(conditions=(*self._request.conditions, *found))
 
     def sort(self, *keys: Field | Order | str) -> Find[T]:
-        """Order by these fields: `User.age`, `-User.age` or "-age" for descending. Records without the field come last."""
+        """Order by these fields; `-User.age` or "-age" for descending. Records without the field come last."""
         order = tuple(_order(key) for key in keys)
         if self._schema is not None:
             for key in order:
@@ -410,7 +410,7 @@ def _merged(plan: _Plan, replies: Sequence[Reply]) -> list[Row]:
 
 
 def _sorted(rows: list[Row], order: Sequence[tuple[Column, bool]]) -> list[Row]:
-    """Sort by the last key first: each pass is stable, so the first key decides and rows that are equal keep their order."""
+    """Sort by the last key first: each pass is stable, so the first key decides and equal rows keep their order."""
     for column, descending in reversed(order):
         value = _sort_value(column, rows)
         there = [row for row in rows if value(row) is not None]

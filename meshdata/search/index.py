@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,7 @@ class Index:
                     dropped = await self._drop(partition, name) or dropped
         return dropped
 
-    async def list(self) -> list[IndexInfo]:
+    async def list(self) -> Sequence[IndexInfo]:
         """Every index of the namespace, those being built too, by entity and version."""
         self._check_module()
         told: dict[tuple[str, str], list[tuple[dict[str, Any], bool]]] = {}
@@ -156,7 +157,7 @@ class Index:
     async def _info(self, partition: int, name: str) -> dict[str, Any]:
         return dict(as_text(await self._store.command(partition, "FT.INFO", name)))
 
-    async def _names(self, partition: int) -> list[str]:
+    async def _names(self, partition: int) -> Sequence[str]:
         """The partition's indexes; a node lists those of all namespaces."""
         listed = as_text(list(await self._store.command(partition, "FT._LIST")))
         prefix = self._store.keys.alias(partition, "")

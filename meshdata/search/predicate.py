@@ -1,4 +1,4 @@
-"""A tree of conditions → a Python function over one record's hash: for servers without search, for tests, for live queries; pure.
+"""A tree of conditions → a Python function over one record's hash: for servers without search, for tests; pure.
 
 It reads what the index reads, the hash's text, and holds itself to the module's rules: blanks around tags do not count,
 words end where `words.py` says. It knows no stemming and no phonetics, so `match("run")` does not find "running" here.

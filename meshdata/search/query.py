@@ -203,7 +203,7 @@ def match_all() -> Condition:
 
 
 def unsafe_raw(text: str, **params: str | bytes | int | float) -> Condition:
-    """A condition in the module's own language; put no value into the text, bind it as `$name` and give it by keyword."""
+    """A condition in the module's own language; put no value into the text: write `$name` and give it by keyword."""
     for name in params:
         if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or re.fullmatch(r"p\d+", name):
             raise QueryInvalid(f"{name!r} cannot name a parameter: letters and digits, and not p1, p2, ...")
@@ -227,10 +227,10 @@ class Field:
         return Unbound(self.name, op, values) if self.column is None else leaf(self.column, op, values)
 
     def __eq__(self, value: object) -> Condition:  # type: ignore[override]
-        return self.is_none() if value is None else self._ask(Op.EQ, value)
+        return self._ask(Op.MISSING) if value is None else self._ask(Op.EQ, value)
 
     def __ne__(self, value: object) -> Condition:  # type: ignore[override]
-        return ~(self == value)
+        return ~self.__eq__(value)
 
     def __lt__(self, value: Any) -> Condition:
         return self._ask(Op.LT, value)
@@ -267,7 +267,7 @@ class Field:
         return self._ask(Op.INFIX, value)
 
     def match(self, text: str) -> Condition:
-        """The text holds all these words; `spam*` stands for every word that begins so. No word to look for finds nothing."""
+        """The text holds all these words; `spam*` stands for every word that begins so. No word finds nothing."""
         return self._ask(Op.MATCH, text)
 
     def phrase(self, text: str) -> Condition:
@@ -317,7 +317,7 @@ _OPS: dict[str, frozenset[Op]] = {
 _REMEDIES = {
     "": "it is not in the index; annotate it with Tag(), Text(), Numeric(), Geo() or Vector()",
     "TAG": "a Tag is compared as a whole; annotate it with Text() to search words, Numeric() to compare sizes",
-    "TEXT": "words are searched by match(), phrase() and fuzzy(); Text(exact=True) adds ==, in_, startswith and contains",
+    "TEXT": "words are searched by match(), phrase(), fuzzy(); Text(exact=True) adds ==, in_, startswith, contains",
     "NUMERIC": "numbers are compared by == < <= > >=, in_() and between()",
     "GEO": "places are searched by near()",
     "VECTOR": "vectors are searched by knn()",
@@ -455,7 +455,7 @@ _LEAVES: dict[Op, Callable[[Column, Op, tuple[Any, ...]], Condition]] = {
 
 def _join(node: type[And] | type[Or], left: Condition, right: Any) -> Condition:
     if not isinstance(right, Condition):
-        return NotImplemented
+        raise TypeError(f"& and | join conditions, not {type(right).__name__}; put brackets around each comparison")
     # flat, so that a long chain is not a deep tree: the module's parser has a stack of its own
     parts = [
         *(left.parts if isinstance(left, node) else (left,)),
@@ -541,7 +541,7 @@ def _pair(value: Any) -> tuple[Any, Any]:
 
 
 def bind(tree: Condition, schema: Schema[Any] | None) -> Condition:
-    """The tree with each comparison a leaf of this schema; without one, a field's kind follows from the value beside it.
+    """The tree with each comparison a leaf of this schema; without one, a field's kind follows from its value.
 
     Raises:
         QueryInvalid: a field the schema does not have, an operator or a value that does not fit it, or `knn` below the
@@ -614,7 +614,7 @@ _OPTION_FOR: dict[Op, Option] = {
 
 
 def _loose_column(name: str, op: Op, values: tuple[Any, ...]) -> Column:
-    """A field that no model and no index describes: its kind is that of the operator, or of the value it is held against."""
+    """A field that no model and no index describes: its kind is that of the operator, or of the value beside it."""
     if name in SYSTEM:
         return SYSTEM[name]
     if op is Op.KNN:

@@ -1,4 +1,4 @@
-"""Ask the search module, and take its answer apart: rows, totals, and the warnings that mean the answer is not whole."""
+"""Ask the search module, and take its answer apart: rows, totals, and the warnings that it is not whole."""
 
 from __future__ import annotations
 

@@ -59,5 +59,6 @@ async def _scan(store: SearchStore, partition: int, entity: str) -> list[dict[st
 def _check(count: int, entity: str) -> None:
     if count > SCAN_LIMIT:
         raise SearchUnavailable(
-            f"{entity!r} has more than {SCAN_LIMIT} records, too many to read one by one; use a Redis with the search module"
+            f"{entity!r} has more than {SCAN_LIMIT} records, too many to read one by one; "
+            "use a Redis with the search module"
         )

@@ -25,6 +25,9 @@ M = TypeVar("M", bound=BaseModel)
 Hash = Mapping[bytes, bytes] | Mapping[str, Any]
 """A record as Redis holds it."""
 
+Stored = str | bytes | int | float
+"""What may be sent to Redis for a field; the codecs make text of everything but vectors."""
+
 _TIME = codec_of(datetime)
 _STR = codec_of(str)
 SYSTEM: dict[str, Column] = {
@@ -89,7 +92,7 @@ class Schema(Generic[M]):
 
     def to_hash(
         self, value: BaseModel | Mapping[str, Any], *, partial: bool = False, id: str | None = None
-    ) -> tuple[dict[str, str | bytes], list[str]]:
+    ) -> tuple[dict[str, Stored], list[str]]:
         """Check a record, or a change to one, and write it as hash fields.
 
         Args:
@@ -114,7 +117,7 @@ class Schema(Generic[M]):
             values = self._validated(value, id)
         if id is not None and "id" in self.fields and "id" in values and str(values["id"]) != id:
             raise self._problem("id", f"{values['id']!r} is not the record's id", id)
-        setting: dict[str, str | bytes] = {}
+        setting: dict[str, Stored] = {}
         for name, part in values.items():
             if part is not None:
                 setting[name] = self._encoded(name, part, id)
@@ -157,7 +160,7 @@ class Schema(Generic[M]):
                 return made.__dict__[name]
             if adapter is None:
                 info = self.model.model_fields[name]
-                adapter = self._adapters[name] = TypeAdapter(Annotated[info.annotation, info])  # type: ignore[name-defined]
+                adapter = self._adapters[name] = TypeAdapter[Any](Annotated[info.annotation, info])  # type: ignore[arg-type]
             return adapter.validate_python(value)
         except ValidationError as problem:
             raise self._invalid(problem, id, name) from problem
@@ -246,8 +249,8 @@ class Schema(Generic[M]):
             plain = name.lstrip("_")
             if plain in shape:
                 raise QueryInvalid(f"{name!r} and {plain!r} cannot be selected together")
-            annotation = self.model.model_fields[name].annotation if self.model and name in self._keys else Any
-            shape[plain] = (annotation | None if annotation is not Any else Any, None)
+            annotation: Any = self.model.model_fields[name].annotation if self.model and name in self._keys else Any
+            shape[plain] = (annotation | None, None)
         return create_model(f"{self._label}Part", **shape)
 
 
@@ -302,7 +305,7 @@ def _option(info: FieldInfo) -> Option | None:
         if isinstance(item, Tag | Text | Numeric | Geo | Vector):
             return item
         if isinstance(item, type) and item in (Tag, Text, Numeric, Geo):
-            return item()  # type: ignore[no-any-return]  # `Annotated[str, Tag]`, as often written
+            return item()  # `Annotated[str, Tag]`, as often written
     return None
 
 

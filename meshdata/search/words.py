@@ -27,7 +27,7 @@ def gather(stored: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text as they are indexed: ASCII letters in lower case, other letters as they are (as module 2.10 does)."""
+    """The words of a text as they are indexed: ASCII letters in lower case, others as they are (as module 2.10)."""
     return [word for raw in _raw_words(spread(text)) if (word := _normal(raw))]
 
 

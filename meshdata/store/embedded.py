@@ -36,7 +36,17 @@ INSTALL = 'pip install "meshdata[embedded]"'
 COMPOSE = "docker-compose.redis-stack.yml"
 
 # Wrong answers without a warning are the defaults of these: docs/design.md "Search".
-SEARCH_ARGUMENTS = ("ON_TIMEOUT FAIL TIMEOUT 2000 MAXPREFIXEXPANSIONS 1000000 MINPREFIX 1 DEFAULT_DIALECT 2").split()
+SEARCH_ARGUMENTS: tuple[str, ...] = (
+    "ON_TIMEOUT",
+    "FAIL",
+    "TIMEOUT",
+    "2000",
+    "MAXPREFIXEXPANSIONS",
+    "1000000",
+    "MINPREFIX",
+    "1",
+)
+SEARCH_ARGUMENTS += ("DEFAULT_DIALECT", "2")
 
 START_SECONDS = 60.0
 """How long a server may load its data before starting counts as failed."""
@@ -245,7 +255,7 @@ class EmbeddedServer:
             time.sleep(0.002)
 
     def _discard(self) -> None:
-        """End a server that is of no use, by its supervisor: seeing its users gone, that would wait for the lock we hold."""
+        """End a useless server. Its supervisor is told so: seeing no users, it would wait for the lock that we hold."""
         self._let_go()
         assert self._supervisor is not None
         self._supervisor.terminate()
@@ -430,7 +440,7 @@ def _can_search(path: str) -> bool:
 
 
 def _may_search_by_itself(server: str) -> bool:
-    """Whether a binary is Redis 8 or later, which may have search built in; whether it has is asked of it when it runs."""
+    """Whether a binary is Redis 8 or later, which may have search built in; it is asked for that when it runs."""
     try:
         said = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
         return int(said.partition("v=")[2].partition(".")[0]) >= 8

@@ -12,6 +12,7 @@ server.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import threading
 from collections.abc import Callable
@@ -20,9 +21,11 @@ from typing import Any, ClassVar, cast
 from meshdata.errors import StoreUnavailable
 
 try:
-    import lupa  # noqa: F401  # fakeredis runs Lua by it, and says so only when the first script comes
     from fakeredis import FakeServer
     from fakeredis.aioredis import AsyncFakeSocket
+
+    if importlib.util.find_spec("lupa") is None:  # fakeredis runs Lua by it, and misses it only at the first script
+        raise ImportError("lupa")
 except ImportError as error:  # an optional extra
     raise StoreUnavailable('fake:// needs fakeredis with Lua: pip install "meshdata[fake]"') from error
 
@@ -94,7 +97,8 @@ class _FakeConnection(AsyncFakeSocket):  # type: ignore[misc, unused-ignore]
     def _xreadgroup(self, *args: Any) -> Any:
         # Its first pass, the last argument, reads entries and drops them, and "nothing" is an empty map that ends the
         # waiting.
-        return super()._xreadgroup(*args[:-1], False) or None
+        read: Any = super()._xreadgroup
+        return read(*args[:-1], False) or None
 
     def _empty_stream_read_reply(self, res: Any) -> Any:
         return res or None  # as a server answers

@@ -1,7 +1,7 @@
-"""The only place a Redis key is spelt in Python. Lua builds the rest of a partition's keys from the same base (`lua/lib/keys.lua`).
+"""The only place a Redis key is spelt in Python; Lua builds the rest of a partition's keys from the same base.
 
-Every key of a partition carries the partition's hash tag, so that one script may touch them all and a cluster may spread
-partitions over its nodes. A job is named `<entity>:<id>`; the entity holds no colon, the id may.
+Every key of a partition carries the partition's hash tag, so that one script may touch them all and a cluster may
+spread partitions over its nodes. A job is named `<entity>:<id>`; the entity holds no colon, the id may.
 
 Source: docs/keyspace.md.
 """

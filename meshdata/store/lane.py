@@ -1,18 +1,14 @@
-"""One RESP3 connection that carries many commands at once; it reconnects by itself. Where the socket comes from is told
-by its opener.
+"""One RESP3 connection that carries many commands at once and reconnects by itself; where it leads is its opener's.
 
 Commands called in the same tick of the event loop are written together, and replies are handed out in the order of the
 commands. redis-py opens the socket (TLS, AUTH, SELECT, unix sockets), then this protocol takes it over: four
 microseconds of client CPU per call where a connection pool needs fifty (docs/design.md "The lane").
 
 What holds at all times:
-(1) `_waiting` has one future per command whose reply has not come, oldest first; the last `len(_out)` of them are not
-yet written.
+(1) `_waiting` has one future per unanswered command, oldest first; the last `len(_out)` of them are not written yet.
 (2) A cancelled caller's future stays in `_waiting` until its reply has come, so that the order is never lost.
-(3) A subscription is confirmed by a push that stands in the order of replies, hence it waits in `_waiting` like a
-command.
-(4) On a new connection the subscriptions are written before any other command: what a command causes is heard by its
-caller.
+(3) A subscription is confirmed by a push that stands in the order of replies, hence it waits there like a command.
+(4) A new connection carries the subscriptions before any other command: what a command causes, its caller hears.
 """
 
 from __future__ import annotations
@@ -44,7 +40,8 @@ _INCOMPLETE = object()
 _CONFIRMATIONS = frozenset({b"subscribe", b"unsubscribe"})
 _TRY_AGAIN = frozenset({"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOREPLICAS", "READONLY", "TRYAGAIN"})
 
-pack_command = hiredis.pack_command
+# Its stub knows tuples of one element only.
+pack_command = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
 PushNotification = hiredis.PushNotification
 
 
@@ -294,7 +291,8 @@ class Lane(asyncio.Protocol):
         while True:
             await self.ready()
             try:
-                return await self._confirmation(verb, name)
+                await self._confirmation(verb, name)
+                return
             except ConnectionLost:
                 continue
 
@@ -380,7 +378,7 @@ class Lane(asyncio.Protocol):
         self.connected = True
 
     async def _greet(self) -> None:
-        """Subscribe again, say our name, and ask whether the server serves: while it loads, it connects but refuses work."""
+        """Subscribe again, say our name, ask whether the server serves: one that loads connects, and refuses work."""
         subscribed = [self._confirmation(b"SUBSCRIBE", name) for name in self._channels]
         named = self.call(b"CLIENT", b"SETNAME", self.name)
         served = self.call(b"PING")
@@ -453,7 +451,7 @@ class Lane(asyncio.Protocol):
         return ConnectionLost(f"There is no connection to Redis: {reason}", sent=False)
 
     def _check_progress(self) -> None:
-        """Give up a connection on which commands wait and nothing was heard for `reply_timeout`: its peer may be gone."""
+        """Give up a connection when commands wait and nothing was heard for `reply_timeout`: the peer may be gone."""
         self._watch = None
         timeout = self._reply_timeout
         if timeout is None or not self._waiting or not self.connected:
@@ -487,7 +485,7 @@ class Lane(asyncio.Protocol):
             drained.set_result(None)
 
     async def drained(self) -> None:
-        """Wait until the socket takes more; to be awaited between large or many writes. At once when nothing is held."""
+        """Wait until the socket takes more; for between large or many writes. At once when nothing is held back."""
         if self._drained is not None:
             await asyncio.shield(self._drained)
 
@@ -500,7 +498,11 @@ class Lane(asyncio.Protocol):
             ReplyError: the server said no.
         """
         future = self.call(*args)
-        done, _ = await asyncio.wait([future], timeout=seconds)
+        try:
+            done, _ = await asyncio.wait([future], timeout=seconds)
+        except asyncio.CancelledError:
+            future.cancel()  # nobody is left to hear of its failure
+            raise
         if not done:
             self.abort(f"no reply to a blocking command for {seconds:g} s")
         return await future

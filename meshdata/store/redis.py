@@ -430,16 +430,17 @@ class Connections:
 
 async def probe(lane: Lane) -> Features:
     """Ask a server what it can do; what it does not let us ask counts as not there."""
-    info, waitaof, search, listed = await asyncio.gather(
+    answers: tuple[Any, ...] = await asyncio.gather(
         lane.call("INFO", "server"),
         lane.call("COMMAND", "INFO", "WAITAOF"),
         lane.call("COMMAND", "INFO", "FT.SEARCH"),
         lane.call("FT._LIST"),
         return_exceptions=True,
     )
-    for answer in (info, waitaof, search, listed):
+    for answer in answers:
         if isinstance(answer, BaseException) and not isinstance(answer, ReplyError):
             raise answer
+    info, waitaof, search, listed = answers
     said = _read_info(info)
     version = said.get("valkey_version") or said.get("redis_version", "")
     product = "valkey" if "valkey_version" in said else said.get("server_name", "redis")

@@ -1,7 +1,7 @@
 """Store: what the floors above may ask of Redis, one method per script, one typed outcome per call.
 
-A method is one round trip. Every script is idempotent by its own ledger (a fence, a sequence number, a token), so a call
-whose connection broke is sent again; the four that are not (`signal`, `hook`, `change` by `incr` and `mult`) say that
+A method is one round trip. Every script is idempotent by its own ledger (a fence, a sequence number, a token), so a
+call whose connection broke is sent again; the four that are not (`signal`, `hook`, `change` by `incr` and `mult`) say that
 their outcome is unknown. Effects on other partitions leave through the outbox, which `relay` carries over.
 """
 
@@ -20,6 +20,7 @@ from meshdata.errors import (
     StoreUnavailable,
 )
 from meshdata.store import scripts
+from meshdata.store.crash import crash_points
 from meshdata.store.keys import FORMAT, Keys
 from meshdata.store.lane import ConnectionLost, Lane, ReplyError
 from meshdata.store.redis import Connections
@@ -76,7 +77,7 @@ class Outcome(NamedTuple):
 
 
 class Stepped(NamedTuple):
-    """What a step came to: word OK, STALE or REWIND; the script's time; the journal's length; entries not seen before."""
+    """What a step came to: word OK, STALE or REWIND; the script's time; the journal's length; entries not seen."""
 
     word: str
     now_ms: int
@@ -125,6 +126,7 @@ class Store:
         self.process = process
         self.has_search: bool = connections.features.search
         self._clock = clock
+        self._crash = crash_points()
         self._lanes: list[Lane] = [connections.lane(p) for p in range(keys.partitions)]
         self._bases = [keys.base(p) for p in range(keys.partitions)]
         self._scripts = {name: scripts.load(name) for name in scripts.names()}
@@ -155,7 +157,7 @@ class Store:
         count, fmt = int(found[0]), found[1].decode()
         if fmt != FORMAT:
             raise InvalidOptions(
-                f"namespace {namespace!r} was written in format {fmt}, this version reads {FORMAT}; use another namespace",
+                f"namespace {namespace!r} was written in format {fmt}, this version reads {FORMAT}; use another one",
                 argument="namespace",
             )
         if partitions is not None and partitions != count:
@@ -210,10 +212,14 @@ class Store:
         script = self._scripts[name]
         now: Argument = "" if self._clock is None else self._clock()
         call = ("EVALSHA", script.sha, 1, self._bases[partition], now, partition, *args)
+        if self._crash is not None:
+            self._crash(f"before {name}")
         try:
             reply: list[Any] = await self._lanes[partition].call(*call)
         except (ReplyError, ConnectionLost) as error:
             reply = await self._script_again(script, call, partition, error, resend)
+        if self._crash is not None:
+            self._crash(f"after {name}")
         return reply
 
     async def _script_again(
@@ -465,7 +471,7 @@ def _translated(error: Exception, args: Sequence[Argument]) -> Exception:
     low = text.lower()
     verb = str(args[0]).upper() if args else ""
     if verb.startswith("FT."):
-        if "no such index" in low or "unknown index name" in low or "not found" in low and "index" in low:
+        if "no such index" in low or "unknown index name" in low or ("not found" in low and "index" in low):
             return IndexNotFound(text)
         return QueryInvalid(text)
     return ScriptFailed(text, script=verb.lower())

@@ -1,8 +1,8 @@
 """The verbs a workflow function may use: `from meshdata import workflow`, then `await workflow.sleep_for("1 day")`.
 
-A workflow function is an ordinary coroutine on the ordinary event loop. What it awaits from here is durable: recorded in
-the job's journal, and given back from there when another process has to go on with the job. Verbs may be mixed freely in
-`asyncio.gather`, `asyncio.TaskGroup`, `asyncio.wait` and `workflow.timeout`.
+A workflow function is an ordinary coroutine on the ordinary event loop. What it awaits from here is durable: recorded
+in the job's journal, and given back from there when another process has to go on with the job. Verbs may be mixed
+freely in `asyncio.gather`, `asyncio.TaskGroup`, `asyncio.wait` and `workflow.timeout`.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from meshdata.engine.policy import ONCE, RetryPolicy, is_final
 from meshdata.errors import (
@@ -96,7 +96,7 @@ class Activity(Generic[P, R]):
         return f"<activity {self.name}>"
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else functools.partial(self.__call__, instance)  # type: ignore[arg-type]  # P begins with self here
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         if running() is None:
@@ -228,7 +228,7 @@ def proxy_activities(
         raise InvalidOptions("name at least one function", argument="functions")
     made: dict[str, Activity[..., Any]] = {}
     for fn in functions:
-        inner = cast("Callable[..., Any]", fn.function.fn if isinstance(fn, Activity) else fn)
+        inner = fn.function.fn if isinstance(fn, Activity) else fn
         one = Activity[..., Any](inner, retry=retry, queue=queue, timeout=timeout)
         made[one.name] = one
     return Proxies(made)

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from meshdata.errors import NotInWorkflow
 
 
-
 class Followed(Protocol):
     """What a run is to the tasks it creates."""
 
@@ -92,7 +91,7 @@ def follow_tasks(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
         factory = installed
     else:
         factory = _FollowingFactory(installed)
-        loop.set_task_factory(factory)  # type: ignore[arg-type]  # typeshed wants a protocol with a fixed signature
+        loop.set_task_factory(factory)
 
     def stop() -> None:
         factory.users -= 1

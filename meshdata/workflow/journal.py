@@ -15,9 +15,9 @@ PARTIAL: Final = frozenset({"try", "due"})
 
 
 class Entry(NamedTuple):
-    """One outcome: its place, when it was written (ms since 1970), the call's position, kind and name, and what came of it."""
+    """One outcome: its place, when it was written (ms since 1970), the call it is of, and what came of it."""
 
-    index: int
+    place: int
     ms: int
     position: str
     kind: str

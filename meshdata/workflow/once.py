@@ -16,7 +16,7 @@ from meshdata.workflow.runner import Call, Run, durable
 
 
 def once(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-    """Call a function and record what it returned or raised; replays get that. After a crash in between it may run again.
+    """Call a function and record what it returned or raised; replays get that. A crash in between runs it again.
 
     Raises:
         ActivityFailed: it raised.
@@ -42,7 +42,7 @@ def once(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Coroutine[Any, An
         run.begin_inline()
         call.task = run.host.spawn(work(run, call))
 
-    decode = lambda payload: function.result(from_json(payload))  # noqa: E731 - shorter than the function it would be
+    decode = lambda payload: function.result(from_json(payload))
     return durable("once", "once", function.name, live, decode=decode, inline=True)
 
 

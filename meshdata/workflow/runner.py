@@ -45,7 +45,7 @@ from meshdata.workflow.settle import Settler, waits, waits_on
 logger = logging.getLogger(__name__)
 
 WRITE_AGAIN_S: Final = 0.5
-"""Pause before a step is tried again when the store cannot be reached. The sequence number keeps it from counting twice."""
+"""Pause before a step is tried again when the store is out of reach. Its sequence number keeps it from counting twice."""
 
 
 class Hosting(Protocol):
@@ -119,7 +119,7 @@ def durable(
         decode: turns the recorded payload into the value.
         inline: the work is done in this process.
     """
-    run = current_run(verb)
+    run: Run = current_run(verb)
     call = Call(current_path().next_call(), kind, name, live, decode, inline=inline)
     return run.outcome(call)
 
@@ -128,9 +128,35 @@ class Run:
     """One run of a workflow or hook function in this process."""
 
     __slots__ = (
-        "__weakref__", "_cancelled", "_inline", "_ops", "_own", "_scheduled", "_waits", "_writing", "active_at",
-        "attempt", "calls", "claim", "dropped", "fresh", "has_slot", "host", "journal", "leased", "main", "now_ms",
-        "origin", "over", "partition", "policy", "seq", "service", "started_ms", "tasks", "began_at",
+        "__weakref__",
+        "_cancelled",
+        "_inline",
+        "_ops",
+        "_own",
+        "_scheduled",
+        "_waits",
+        "_writing",
+        "active_at",
+        "attempt",
+        "began_at",
+        "calls",
+        "claim",
+        "dropped",
+        "fresh",
+        "has_slot",
+        "host",
+        "journal",
+        "leased",
+        "main",
+        "now_ms",
+        "origin",
+        "over",
+        "partition",
+        "policy",
+        "seq",
+        "service",
+        "started_ms",
+        "tasks",
     )  # fmt: skip
 
     def __init__(
@@ -205,7 +231,7 @@ class Run:
         try:
             return await future
         except asyncio.CancelledError:
-            if call.future is not None and not call.future.done() or future.cancelled():
+            if future.cancelled():
                 self.abandon(call)
             raise
 
@@ -297,9 +323,9 @@ class Run:
             except Exception as error:
                 future.set_exception(error)
         else:
-            error = _failure(call, entry, self.job)
-            error.__mesh_entry__ = entry.index  # type: ignore[attr-defined]  # where a retry of the function drops it
-            future.set_exception(error)
+            failure = _failure(call, entry, self.job)
+            failure.__mesh_entry__ = entry.place  # type: ignore[attr-defined]  # where a retry of the function drops it
+            future.set_exception(failure)
         return True
 
     def _forget(self, call: Call) -> None:
@@ -382,7 +408,7 @@ class Run:
                 stepped = await store.step(self.claim, seq=self.seq + 1, seen=seen, operations=ops)
                 break
             except ScriptFailed as error:
-                logger.error("a step was refused", exc_info=True, extra={"job_id": self.job})
+                logger.exception("a step was refused", extra={"job_id": self.job})
                 self._writing = False
                 self.host.fail(self, error)
                 return
@@ -444,7 +470,7 @@ class Run:
         if future in futures or future in self.tasks:
             return True
         children = getattr(future, "_children", None)
-        return bool(children) and all(child.done() or self._is_durable(child, futures) for child in children)
+        return children is not None and all(child.done() or self._is_durable(child, futures) for child in children)
 
     def drop(self) -> None:
         """Take the run out of memory: its code sees `Suspended`, and nothing it does counts any more."""

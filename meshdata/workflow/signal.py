@@ -1,7 +1,7 @@
 """Signals: a payload for whoever waits on a key. One payload wakes one waiter, first come, first served on both sides.
 
-A signal nobody waits for is kept (a week; docs/keyspace.md "sig"), so it may come before its waiter. Of several who wait
-on one key, the one who came first gets the next payload; the others wait on.
+A signal nobody waits for is kept (a week; docs/keyspace.md "sig"), so it may come before its waiter. Of several who
+wait on one key, the one who came first gets the next payload; the others wait on.
 """
 
 import asyncio

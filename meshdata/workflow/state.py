@@ -36,8 +36,10 @@ def _change(verb: str, operation: str, *args: Argument, decode: Any) -> Coroutin
     return durable(f"state.{verb}", "state", verb, live, decode=decode)
 
 
-def _entity() -> str:
-    return current_run("state").job.partition(":")[0]
+def _here(verb: str) -> tuple[Run, str]:
+    """The run, and the entity whose record it works on."""
+    run: Run = current_run(verb)
+    return run, run.job.partition(":")[0]
 
 
 class State:
@@ -45,8 +47,8 @@ class State:
 
     def set(self, fields: dict[str, Any] | None = None, /, **named: Any) -> Coroutine[Any, Any, int]:
         """Set fields; None takes a field away. Returns the number of new fields."""
-        run = current_run("state.set")
-        changes, gone = run.host.to_hash(_entity(), {**(fields or {}), **named})
+        run, entity = _here("state.set")
+        changes, gone = run.host.to_hash(entity, {**(fields or {}), **named})
         flat = [part for pair in changes.items() for part in pair]
         return _change("set", "set", len(changes), *flat, *gone, decode=int)
 
@@ -56,7 +58,7 @@ class State:
 
     def mget(self, *names: str) -> Coroutine[Any, Any, list[Any]]:
         """Several fields, in the order asked for."""
-        run, entity = current_run("state.mget"), _entity()
+        run, entity = _here("state.mget")
         if not names:
             raise InvalidOptions("name at least one field", argument="names")
 
@@ -69,7 +71,7 @@ class State:
 
     def all(self) -> Coroutine[Any, Any, dict[str, Any]]:
         """Every user field."""
-        run, entity = current_run("state.all"), _entity()
+        run, entity = _here("state.all")
 
         def decode(payload: bytes) -> dict[str, Any]:
             flat = unpack(payload)

@@ -1,4 +1,4 @@
-"""Durable time: sleeping, and time limits. `asyncio.sleep` and `asyncio.timeout` are the process's own time and are not."""
+"""Durable time: sleeping, and time limits. `asyncio.sleep` and `asyncio.timeout` are the process's own, not durable."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -27,7 +27,7 @@ def sleep_for(duration: Duration) -> Coroutine[Any, Any, float]:
     return durable("sleep_for", "sleep", "", live, decode=lambda _: ms / 1000)
 
 
-class timeout:  # noqa: N801 - spelt like asyncio.timeout, whose durable form it is
+class timeout:
     """`async with timeout("5 minutes"):` raises TimeoutError in its body when the time is up, durably."""
 
     def __init__(self, duration: Duration) -> None:

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 SWEEP_S: Final = 1.0
 THREADS: Final = 32
 SUSPEND_BATCH: Final = 500
+LATE_S: Final = 0.5
+"""A run without a lease for so long has it taken by the next life sign."""
 
 
 @dataclass(slots=True)
@@ -240,9 +242,9 @@ class Host:
         """Runs of a partition that work without a lease for longer than a step should take."""
         claims = []
         for run in self.runs.values():
-            if run.partition == partition and not run.leased and not run.over:
-                if self.loop.time() - run.began_at > 0.5:
-                    claims.append(run.claim)
+            works = run.partition == partition and not run.leased and not run.over
+            if works and self.loop.time() - run.began_at > LATE_S:
+                claims.append(run.claim)
         return claims
 
     def leased(self, claims: Sequence[Claim]) -> None:
@@ -282,7 +284,7 @@ class Host:
             del self.runs[run.name]
 
     def lost(self, run: Run, *, rewind: bool) -> None:
-        """A step was refused: another has the run, or the store has lost its last moments and the journal is read anew."""
+        """A step was refused: another has the run, or the store lost its last moments and the journal is read anew."""
         claim = run.claim
         self.forget(run)
         if rewind:

@@ -17,6 +17,8 @@ import redis
 import redis.asyncio
 import redis.asyncio.connection as redis_connection
 from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from meshdata.errors import InvalidOptions, StoreUnavailable
 from meshdata.store import embedded
@@ -291,15 +293,16 @@ async def test_a_server_that_is_loading_is_waited_for(tmp_path: Path) -> None:
     with node(tmp_path / "n", port), redis.Redis(port=port) as client:
         while not await asyncio.to_thread(_answers, client):
             await asyncio.sleep(0.01)
-        client.eval("for i = 1, 500 do redis.call('SET', 'k' .. i, i) end", 0)
+        client.config_set("rdbcompression", "no")
+        client.eval("for i = 1, 500 do redis.call('SET', 'k' .. i, string.rep('x', 1000)) end", 0)
         client.save()
-    slowly = ("key-load-delay 2000", "loading-process-events-interval-bytes 1024")  # 500 times 2 ms
-    with node(tmp_path / "n", port, *slowly), redis.Redis(port=port) as client:
+    slowly = ("key-load-delay 2000", "loading-process-events-interval-bytes 1024")  # 500 times 2 ms, hearing us between
+    with node(tmp_path / "n", port, *slowly), redis.Redis(port=port, retry=Retry(NoBackoff(), 0)) as client:
         async with asyncio.timeout(10):
             while not await asyncio.to_thread(_loads, client):
                 await asyncio.sleep(0.002)
         async with opened(f"redis://127.0.0.1:{port}") as connections:
-            assert await connections.lane().call("GET", "k500") == b"500"
+            assert await connections.lane().call("STRLEN", "k500") == 1000
 
 
 def _answers(client: redis.Redis) -> bool:
