@@ -7,13 +7,13 @@ import secrets
 import signal as unix_signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Never, ParamSpec, TypeVar, overload
 
 from redis.asyncio import Redis
 
 from meshdata.call.caller import Caller
 from meshdata.call.handle import Handle, HookHandle
-from meshdata.call.options import check_args, check_retry, job_of
+from meshdata.call.options import check_args, check_retry, job_of, refuse_unknown
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import Health, JobInfo, job_info
 from meshdata.engine.leases import Leases
@@ -175,6 +175,12 @@ class MeshData:
         async with self:
             await stop.wait()
 
+    @property
+    def store(self) -> Store:
+        """The floor below, for tools that look at the server itself (`meshdata doctor`); no promise to users."""
+        self._need_open()
+        return self._store
+
     def _need_open(self) -> None:
         if not self._open:
             raise UsageError("the mesh is not open; use `async with MeshData(...) as mesh:` or `await mesh.start()`")
@@ -202,6 +208,7 @@ class MeshData:
         queue: str | None = None,
         retry: RetryPolicy | None = None,
         concurrency: int | None = None,
+        **unknown: Never,
     ) -> Entity[Any, Any]:
         """Serve a function under a name: any process on the same Redis can execute it from now on.
 
@@ -216,6 +223,8 @@ class MeshData:
         Returns:
             The entity; `await` it to be sure that it is served.
         """
+        if unknown:
+            refuse_unknown("connect", unknown, self.connect)
         if ttl is not None:
             ttl_text(ttl)
         if queue is not None:
@@ -249,7 +258,7 @@ class MeshData:
         async with self._serve_lock:
             for partition in range(self._store.partitions):
                 await self._leases.join(partition, [connected.topic])
-            await self._router.serve(connected.topic, self._host.handle)
+            await self._router.serve(connected.topic, self._host.handle, self._host.has_room)
             if not self._serving:
                 self._serving = True
                 self._router.open()
@@ -278,6 +287,7 @@ class MeshData:
         hookable: bool | None = None,
         queue: str | None = None,
         retry: RetryPolicy | None = None,
+        **unknown: Never,
     ) -> Any:
         """Execute an entity's function in whatever process serves it.
 
@@ -302,6 +312,8 @@ class MeshData:
             MeshTimeout: `timeout` passed first.
         """
         self._need_open()
+        if unknown:
+            refuse_unknown("exec", unknown, self.exec)
         served = self._registry.served(entity)
         start = self._caller.start_of(
             entity, args, kwargs, served, id=id, ttl=ttl, flush=flush, retry_failed=retry_failed, state=state,
@@ -328,6 +340,7 @@ class MeshData:
         kwargs: Mapping[str, Any] | None = None,
         queue: str | None = None,
         retry: RetryPolicy | None = None,
+        **unknown: Never,
     ) -> HookHandle:
         """Run a further function on a living job, sharing its record.
 
@@ -338,6 +351,8 @@ class MeshData:
             JobNotFound: there is no such job. JobError: it takes no hooks, or no more.
         """
         self._need_open()
+        if unknown:
+            refuse_unknown("hook", unknown, self.hook)
         job = job_of(entity, id)
         name = check_entity(hook_entity, argument="hook_entity")
         served = self._registry.served(name)
@@ -521,11 +536,10 @@ class MeshData:
         except (MeshError, TimeoutError):
             reachable = False
         beat_age = now - self._leases.last_beat if self._serving and self._leases.last_beat else None
-        read_ages = [now - at for at in self._router.last_read.values()]
         return Health(
             reachable=reachable,
             serving=self._serving,
-            reading=not self._serving or (bool(read_ages) and max(read_ages) < 2 * self._router.block_s),
+            reading=not self._serving or self._router.reads,
             alive=not self._serving or beat_age is None or beat_age < self._life_sign_s,
             has_search=self._store.has_search,
             resident=len(self._host.runs),

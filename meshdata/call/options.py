@@ -1,12 +1,25 @@
 """What a caller may ask for, checked before anything is written."""
 
-from typing import Any, Final
+import inspect
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
 
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
 from meshdata.values import Duration, check_entity, check_id, duration_ms, mint_id
 
-DURABILITIES: Final = (None, "fsync")
+
+def refuse_unknown(verb: str, unknown: Mapping[str, Any], known: Callable[..., Any]) -> None:
+    """Refuse options a verb does not have.
+
+    Raises:
+        InvalidOptions: it names the first of them, and the nearest that exists.
+    """
+    for name in unknown:
+        near = get_close_matches(name, inspect.signature(known).parameters, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise InvalidOptions(f"{verb} has no option {name!r}{hint}", argument=name)
 
 
 def job_of(entity: str, id: str, *, argument: str = "entity") -> str:

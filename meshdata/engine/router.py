@@ -7,7 +7,7 @@ puts it back because this one died.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +36,7 @@ class Message:
 
 
 Handler = Callable[[Message], None]
+HasRoom = Callable[[str], bool]
 
 
 class Router:
@@ -49,6 +50,7 @@ class Router:
         self._rejoin = rejoin
         self._block_ms = block_ms
         self._handlers: dict[str, Handler] = {}
+        self._has_room: dict[str, HasRoom] = {}
         self._busy = 0
         self._free = asyncio.Event()
         self._free.set()
@@ -56,8 +58,8 @@ class Router:
         self._readers: list[asyncio.Task[None]] = []
         self._open_readers: dict[int, Reader] = {}
         self._closing = False
-        self.paused = False
-        self.last_read: dict[int, float] = {}
+        self._opened_at = 0.0
+        self._last_read: dict[int, float] = {}
 
     @property
     def topics(self) -> list[str]:
@@ -65,17 +67,22 @@ class Router:
         return list(self._handlers)
 
     @property
-    def block_s(self) -> float:
-        """How long one read may take."""
-        return self._block_ms / 1000
-
-    @property
     def busy(self) -> int:
         """Slots taken."""
         return self._busy
 
+    @property
+    def reads(self) -> bool:
+        """Whether every reader came round lately, or has no slot to read for."""
+        if self._busy >= self._concurrency:
+            return True
+        now = asyncio.get_running_loop().time()
+        ages = [now - self._last_read.get(p, self._opened_at) for p in range(self._store.partitions)]
+        return max(ages) < 2 * self._block_ms / 1000
+
     def open(self) -> None:
         """Begin to read."""
+        self._opened_at = asyncio.get_running_loop().time()
         for partition in range(self._store.partitions):
             task = asyncio.create_task(self._read(partition), name=f"meshdata reader {partition}")
             self._readers.append(task)
@@ -89,8 +96,13 @@ class Router:
             task.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
 
-    async def serve(self, topic: str, handler: Handler) -> None:
-        """Hand messages of a topic to `handler` from now on. The topic's groups exist already (`Store.join`)."""
+    async def serve(self, topic: str, handler: Handler, has_room: HasRoom) -> None:
+        """Hand messages of a topic to `handler` from now on, while it has room for them.
+
+        The topic's groups exist already (`Store.join`).
+        """
+        self._has_room[topic] = has_room
+        self._free.set()
         new = topic not in self._handlers
         self._handlers[topic] = handler
         self._served.set()
@@ -145,19 +157,23 @@ class Router:
             logger.warning("joining again failed", exc_info=True, extra={"partition": partition})
 
     async def _read_once(self, reader: Reader) -> None:
-        topics = list(self._handlers)
+        topics = [topic for topic in self._handlers if self._has_room[topic](topic)]
         free = self._concurrency - self._busy
+        if not topics or free <= 0:
+            self._free.clear()  # until a slot is released
+            return
+        free = max(1, free // self._store.partitions)  # the readers of all partitions share the slots
         # COUNT is per stream: with more streams than free slots, take turns.
         if len(topics) * 2 > free:
             topics = topics[: max(1, free // 2)]
-            self._rotate(len(topics))
+            self._rotate(topics)
         count = max(1, min(MOST_AT_ONCE, free // (2 * len(topics))))
         for topic, stream, number, fields in await reader.read(topics, count=count, block_ms=self._block_ms):
             self._hand_over(topic, reader.partition, stream, number, fields)
-        self.last_read[reader.partition] = asyncio.get_running_loop().time()
+        self._last_read[reader.partition] = asyncio.get_running_loop().time()
 
-    def _rotate(self, taken: int) -> None:
-        for topic in list(self._handlers)[:taken]:
+    def _rotate(self, topics: Sequence[str]) -> None:
+        for topic in topics:
             self._handlers[topic] = self._handlers.pop(topic)
 
     def _hand_over(self, topic: str, partition: int, stream: str, number: bytes, data: dict[bytes, bytes]) -> None:

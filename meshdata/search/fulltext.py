@@ -1,9 +1,8 @@
 r"""A tree of conditions → the module's query text and the values it binds; pure.
 
 No value is ever written into the text: each one travels as a PARAM. Even so the module reads a bound value: it takes a
-    backslash for an escape
-and drops blanks at the ends, so backslashes are doubled, and a part of a tag that begins or ends with a blank goes by a
-wildcard pattern, which keeps blanks. Dialect 2.
+backslash for an escape and drops blanks at the ends. So backslashes are doubled, and in a part of a tag, where blanks at
+the ends count, blanks are escaped. Dialect 2.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import re
 from dataclasses import dataclass, field
 
 from meshdata.errors import QueryInvalid
-from meshdata.search.column import BLANKS
 from meshdata.search.query import (
     And,
     Condition,
@@ -151,9 +149,6 @@ def _doubled(text: str) -> str:
 
 def _part(text: str, query: Query, *, front: bool) -> str:
     """A tag that begins with a text, or holds it."""
-    star = "*" if front else ""
-    if text[0] not in BLANKS and text[-1] not in BLANKS:
-        return f"{star}{_bound(query, _doubled(text))}*"
-    # two readers take a backslash away, the binding and the pattern
-    pattern = re.sub(r"[*?]", r"\\\\\g<0>", text.replace("\\", "\\" * 4))
-    return f"w'{_bound(query, f'{star}{pattern}*')}'"
+    # An escaped blank is not dropped at an end. A wildcard pattern (w'...') would keep it too, but some of them never end.
+    escaped = re.sub(r"[\\ \t\n\v\f\r]", r"\\\g<0>", text)
+    return f"{'*' if front else ''}{_bound(query, escaped)}*"

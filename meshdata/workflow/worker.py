@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -43,11 +44,22 @@ LATE_S: Final = 0.5
 
 @dataclass(slots=True)
 class Service:
-    """What is served under a topic: a workflow or hook function, or an activity for other workers' workflows."""
+    """What is served under a topic: a workflow or hook function, or an activity for other workers' workflows.
+
+    Attributes:
+        concurrency: how many runs are worked on at once, None for as many as of all; those that only wait do not count.
+        busy: how many are; backlog: messages that were read while there was no room.
+    """
 
     function: Function
     concurrency: int | None = None
     busy: int = 0
+    backlog: deque[Message] = field(default_factory=deque)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another run may begin."""
+        return self.concurrency is None or self.busy < self.concurrency
 
 
 class Host:
@@ -116,6 +128,10 @@ class Host:
 
     def handle(self, message: Message) -> None:
         """A message arrived: begin, or go on with, what it names."""
+        service = self.services[message.topic]
+        if not service.has_room:
+            service.backlog.append(message)
+            return
         if message.position:
             self.spawn(self._run_for_another(message))
             return
@@ -126,7 +142,7 @@ class Host:
                 return
             self.forget(resident)
         if message.body is None:
-            self._take_slot()
+            self._take_slot(service)
             self.spawn(self._go_on(message))
         else:
             self._begin(message, message.body)
@@ -150,7 +166,7 @@ class Host:
             if leased:
                 self._go_on_leased(message, leased)
         finally:
-            self._release_slot()
+            self._release_slot(self.services[message.topic])
 
     def _go_on_leased(self, message: Message, leased: Leased) -> None:
         service = self.services[message.topic]
@@ -179,23 +195,36 @@ class Host:
 
     # --- slots --------------------------------------------------------------------------------------------------------
 
-    def _take_slot(self) -> None:
+    def has_room(self, topic: str) -> bool:
+        """Whether the router should read a topic at all."""
+        service = self.services[topic]
+        return service.has_room and not service.backlog
+
+    def _take_slot(self, service: Service) -> None:
+        service.busy += 1
         if self._router is not None:
             self._router.take()
 
-    def _release_slot(self) -> None:
+    def _release_slot(self, service: Service) -> None:
+        service.busy -= 1
         if self._router is not None:
             self._router.release()
+        if service.backlog and service.has_room and not self._closing:
+            self.loop.call_soon(self._next_of, service, context=self.context)
+
+    def _next_of(self, service: Service) -> None:
+        if service.backlog and service.has_room:
+            self.handle(service.backlog.popleft())
 
     def _take(self, run: Run) -> None:
         if not run.has_slot:
             run.has_slot = True
-            self._take_slot()
+            self._take_slot(run.service)
 
     def _release(self, run: Run) -> None:
         if run.has_slot:
             run.has_slot = False
-            self._release_slot()
+            self._release_slot(run.service)
 
     def update(self, run: Run) -> None:
         """A run may have begun or ceased to only wait."""
@@ -367,7 +396,7 @@ class Host:
     async def _run_for_another(self, message: Message) -> None:
         """An activity another worker's workflow asked for."""
         service = self.services[message.topic]
-        self._take_slot()
+        self._take_slot(service)
         claim = message.claim
         try:
             code, payload = "ok", b"null"
@@ -386,7 +415,7 @@ class Host:
                 )
             )  # fmt: skip
         finally:
-            self._release_slot()
+            self._release_slot(service)
 
     # --- residence ----------------------------------------------------------------------------------------------------
 
