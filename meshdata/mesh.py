@@ -163,17 +163,28 @@ class MeshData:
         self._stop_following()
         await self._store.close()
 
-    def serve(self) -> None:
-        """Serve until SIGTERM or SIGINT; for a process that does nothing else. Opens and closes the mesh itself."""
-        asyncio.run(self._serve_until_told())
+    def serve(self, *, ready: Callable[[], None] | None = None) -> None:
+        """Serve until SIGTERM or SIGINT; for a process that does nothing else. Opens and closes the mesh itself.
 
-    async def _serve_until_told(self) -> None:
+        Args:
+            ready: called once everything connected is served.
+        """
+        asyncio.run(self._serve_until_told(ready))
+
+    async def _serve_until_told(self, ready: Callable[[], None] | None) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (unix_signal.SIGTERM, unix_signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         async with self:
+            if ready is not None:
+                ready()
             await stop.wait()
+
+    @property
+    def entities(self) -> list[str]:
+        """The names connected in this process, hooks included."""
+        return list(self._registry.functions)
 
     @property
     def store(self) -> Store:
@@ -321,8 +332,8 @@ class MeshData:
         )  # fmt: skip
         if wait:
             return await self._caller.exec(start, served, timeout)
-        await self._store.start_job(start)
-        return Handle(self, self._engine, entity, start.job.partition(":")[2], served.decode)
+        begun = await self._engine.begin(start)
+        return Handle(self, self._engine, entity, start.job.partition(":")[2], served.decode, begun=begun)
 
     def handle(self, entity: str, id: str) -> Handle[Any]:
         """A handle on a job, which may or may not exist."""

@@ -1,5 +1,6 @@
 """Handles: a job, or one hook of a job, to await, ask and act upon later, from any process."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -7,6 +8,7 @@ from meshdata.call.options import seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import JobInfo
+from meshdata.store.store import Outcome
 from meshdata.values import Duration, from_json
 
 T = TypeVar("T")
@@ -28,6 +30,8 @@ class Acts(Protocol):
 class Awaited(Generic[T]):
     """The end of one run, to await as often as you like."""
 
+    _begun: "asyncio.Future[Outcome] | None" = None
+
     def __init__(self, engine: Engine, run: str, decode: Callable[[bytes], Any] = from_json) -> None:
         self._engine = engine
         self._run = run
@@ -41,7 +45,10 @@ class Awaited(Generic[T]):
             MeshTimeout: `timeout` passed first; it goes on.
         """
         limit = seconds(timeout, argument="timeout")
-        outcome = await self._engine.outcome(self._run, timeout_s=limit)
+        if self._begun is None:
+            outcome = await self._engine.outcome(self._run, timeout_s=limit)
+        else:
+            outcome = await self._engine.heard(self._run, self._begun, timeout_s=limit)
         value: T = value_of(outcome, self._run.partition(" ")[2], self._decode)
         return value
 
@@ -53,9 +60,17 @@ class Handle(Awaited[T]):
     """A job by its entity and id."""
 
     def __init__(
-        self, mesh: Acts, engine: Engine, entity: str, id: str, decode: Callable[[bytes], Any] = from_json
+        self,
+        mesh: Acts,
+        engine: Engine,
+        entity: str,
+        id: str,
+        decode: Callable[[bytes], Any] = from_json,
+        *,
+        begun: "asyncio.Future[Outcome] | None" = None,
     ) -> None:
         super().__init__(engine, f"0 {entity}:{id}", decode)
+        self._begun = begun
         self._mesh = mesh
         self.entity = entity
         self.id = id

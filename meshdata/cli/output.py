@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
 from typing import Any
@@ -65,11 +65,11 @@ def exit_code(error: BaseException) -> int:
     return next((code for kinds, code in _CODES if isinstance(error, kinds)), FAILED)
 
 
-def run(place: Place, body: Callable[[], Coroutine[Any, Any, int | None]]) -> int:
-    """Run a command's body to its end; None of it counts as 0. An error of ours is told, never shown as a traceback."""
+def run(place: Place, body: Callable[[], int | None]) -> int:
+    """Run a command's body to its end; None counts as 0. An error of ours is told, never shown as a traceback."""
     _set_up_streams()
     try:
-        return asyncio.run(body()) or OK
+        return body() or OK
     except KeyboardInterrupt:
         return STOPPED
     except MeshError as error:
@@ -84,7 +84,7 @@ def with_mesh(place: Place, body: Callable[[MeshData], Awaitable[int | None]]) -
         async with place.mesh() as mesh:
             return await body(mesh)
 
-    return run(place, opened)
+    return run(place, lambda: asyncio.run(opened()))
 
 
 def _set_up_streams() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from meshdata.cli.output import OK, Place, run
+from meshdata.cli.output import OK, Place, run, show
 from meshdata.errors import InvalidOptions
 from meshdata.mesh import MeshData
 
@@ -47,7 +47,7 @@ def serve(place: Place, target: str) -> int:
     if place.namespace is not None:
         os.environ["MESHDATA_NAMESPACE"] = place.namespace
 
-    async def body() -> int:
+    def body() -> int:
         mesh = load(target)
         if callable(mesh) and not isinstance(mesh, MeshData):
             mesh = mesh()
@@ -55,7 +55,7 @@ def serve(place: Place, target: str) -> int:
             raise InvalidOptions(
                 f"{target} is {type(mesh).__name__}; name a MeshData, or a function that returns one", argument="TARGET"
             )
-        await mesh.serve_until_told(ready=lambda: _say_ready(place, mesh))
+        mesh.serve(ready=lambda: _say_ready(place, mesh))
         if not place.as_json:
             Console(stderr=True).print("stopped", style="dim")
         return OK
@@ -66,7 +66,7 @@ def serve(place: Place, target: str) -> int:
 def _say_ready(place: Place, mesh: MeshData) -> None:
     names = mesh.entities
     if place.as_json:
-        Console(soft_wrap=True).print_json(data={"serving": names, "namespace": mesh.namespace, "process": mesh.process})
+        show(place, {"serving": names, "namespace": mesh.namespace, "process": mesh.process})
         return
     console = Console(stderr=True, highlight=False)
     what = ", ".join(f"[bold cyan]{name}[/]" for name in names) or "[yellow]nothing: no function is connected[/]"

@@ -40,6 +40,7 @@ class Engine:
 
     async def close(self) -> None:
         """Stop listening."""
+        self.waiters.close()
         if self._reconciler is not None:
             self._reconciler.cancel()
             await asyncio.gather(self._reconciler, return_exceptions=True)
@@ -85,6 +86,26 @@ class Engine:
             return await self._await(run, future, timeout_s)
         finally:
             self.waiters.forget(run, future)
+
+    async def begin(self, start: StartJob) -> "asyncio.Future[Outcome]":
+        """Start a job, or join the one there, and hear of its end whenever that is: its result may be kept no longer."""
+        future = self.waiters.keep(f"0 {start.job}")
+        try:
+            outcome = await self.store.start_job(start, waiter=self.store.process)
+        except BaseException:
+            future.cancel()
+            raise
+        if outcome.word == "DONE" and not future.done():
+            future.set_result(outcome)
+        return future
+
+    async def heard(self, run: str, future: "asyncio.Future[Outcome]", *, timeout_s: float | None) -> Outcome:
+        """Await the end of a run that `begin` began.
+
+        Raises:
+            MeshTimeout: it did not end in time.
+        """
+        return await self._await(run, asyncio.shield(future), timeout_s)
 
     async def outcome(self, run: str, *, timeout_s: float | None) -> Outcome:
         """Await the end of a run; NOTFOUND at once if there is none.

@@ -62,7 +62,7 @@ def job_info(entity: str, id: str, header: dict[str, bytes]) -> JobInfo:
     status = text["status"]
     ttl = text.get("ttl", "")
     ended = status in ("completed", "failed", "interrupted")
-    living_open = (status == "completed" and ttl != "") or (not ended and status not in ("parked", "backoff"))
+    living_open = (status == "completed" and ttl != "") or not ended
     return JobInfo(
         entity=entity,
         id=id,

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from meshdata.engine.hints import Hint
-from meshdata.errors import MeshError
+from meshdata.errors import MeshError, StoreUnavailable
 from meshdata.store.store import Outcome
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,12 @@ class Waiters:
         """A future of the run's end. Give it back by `forget`."""
         future = asyncio.get_running_loop().create_future()
         self._futures.setdefault(run, set()).add(future)
+        return future
+
+    def keep(self, run: str) -> asyncio.Future[Outcome]:
+        """A future of the run's end that lives until then, whether somebody awaits it yet or not."""
+        future = self.note(run)
+        future.add_done_callback(lambda _: self.forget(run, future))
         return future
 
     def forget(self, run: str, future: asyncio.Future[Outcome]) -> None:
@@ -67,7 +73,16 @@ class Waiters:
         if outcome.word != "PENDING":
             self._settle(run, outcome)
 
+    def close(self) -> None:
+        """The mesh closes: whoever still waits is told."""
+        for futures in list(self._futures.values()):
+            for future in list(futures):
+                if not future.done():
+                    future.set_exception(StoreUnavailable("the mesh was closed while the result was awaited"))
+                    future.exception()  # seen: a handle nobody awaits is no news
+        self._futures.clear()
+
     def _settle(self, run: str, outcome: Outcome) -> None:
-        for future in self._futures.get(run, ()):
+        for future in list(self._futures.get(run, ())):
             if not future.done():
                 future.set_result(outcome)

@@ -7,7 +7,7 @@ from meshdata.call.options import job_of
 from meshdata.entity.registry import Registry
 from meshdata.errors import InvalidOptions, RecordNotFound, RevisionConflict
 from meshdata.store.store import Argument, Store
-from meshdata.workflow.state import checked_number, number
+from meshdata.workflow.state import checked_field, checked_number, number
 
 
 class Records:
@@ -61,17 +61,17 @@ class Records:
         """Take fields away. Returns how many there were."""
         if not names:
             raise InvalidOptions("name at least one field; flush() removes the whole record", argument="names")
-        return int(await self._change(entity, id, job_of(entity, id), "delete", *names))
+        return int(await self._change(entity, id, job_of(entity, id), "delete", *map(checked_field, names)))
 
     async def incr(self, entity: str, id: str, field: str, by: float) -> int | float:
         """Add to a number. Returns the new value."""
         amount = checked_number(by, "by")
-        return number((await self._change(entity, id, job_of(entity, id), "incr", field, amount)).encode())
+        return number((await self._change(entity, id, job_of(entity, id), "incr", checked_field(field), amount)).encode())
 
     async def mult(self, entity: str, id: str, field: str, by: float) -> int | float:
         """Multiply a number. Returns the new value."""
         factor = checked_number(by, "by")
-        return number((await self._change(entity, id, job_of(entity, id), "mult", field, factor)).encode())
+        return number((await self._change(entity, id, job_of(entity, id), "mult", checked_field(field), factor)).encode())
 
     async def _change(
         self,

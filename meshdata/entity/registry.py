@@ -13,6 +13,7 @@ from meshdata.store.store import Argument
 from meshdata.values import Duration, check_entity, from_json
 from meshdata.workflow.child import topic_of
 from meshdata.workflow.function import Function
+from meshdata.workflow.state import checked_field
 
 
 @dataclass(slots=True)
@@ -90,11 +91,7 @@ class Registry:
     def to_hash(self, entity: str, fields: Mapping[str, Any]) -> tuple[dict[str, Argument], list[str]]:
         """Fields as a record stores them, and the names of those to take away."""
         for name in fields:
-            if not isinstance(name, str) or not name or name.startswith("_"):
-                raise InvalidOptions(
-                    f"{name!r} cannot be a field; names are text that does not begin with an underscore",
-                    argument="fields",
-                )
+            checked_field(name)
         schema = self.schemas.get(entity)
         if schema is not None:
             changes, gone = schema.to_hash(dict(fields), partial=True)

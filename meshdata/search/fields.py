@@ -54,8 +54,7 @@ class Text:
         weight: how much a hit in this field counts when results are ranked.
         nostem: whether only the word itself is found, not its other forms ("run" for "running").
         phonetic: also find what sounds alike; one of dm:en, dm:fr, dm:pt, dm:es.
-        exact: index the whole text as a `Tag` too, so that `==`, `in_`, `startswith` and `contains` work (at most 4096
-            bytes then).
+        exact: index the whole text as a `Tag` too, so that `==` and `in_` work (at most 4096 bytes then).
     """
 
     weight: float = 1.0

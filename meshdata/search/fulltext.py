@@ -31,6 +31,7 @@ from meshdata.search.query import (
     RawText,
     Words,
 )
+from meshdata.search.words import WORD_LIMIT
 
 Param = str | bytes | int | float
 DISTANCE = "_distance"
@@ -112,14 +113,14 @@ def _leaf(tree: Condition, query: Query) -> str:
         case Infix(column, text):
             return f"{_at(column.exact_attribute)}:{{{_part(text, query, front=True)}}}"
         case Words(column, words):
-            found = [f"{_bound(query, _doubled(word))}{'*' if starred else ''}" for word, starred in words]
+            found = [f"{_word(query, word)}{'*' if starred else ''}" for word, starred in words]
             return f"({' '.join(f'{_at(column.attribute)}:({one})' for one in found)})"
         case Phrase(column, words):
-            bound = " ".join(_bound(query, _doubled(word)) for word in words)
+            bound = " ".join(_phrase_word(query, words, at) for at in range(len(words)))
             return f"({_at(column.attribute)}:({bound}))=>{{$slop:0;$inorder:true}}"
         case Fuzzy(column, words, distance):
             edge = "%" * distance
-            found = [f"{edge}{_bound(query, _doubled(word))}{edge}" for word in words]
+            found = [f"{edge}{_word(query, word)}{edge}" for word in words]
             return f"({' '.join(f'{_at(column.attribute)}:({one})' for one in found)})"
         case Missing(column):
             return f"ismissing({_at(column.attribute)})"
@@ -145,6 +146,21 @@ def _double(number: float) -> str:
 
 def _doubled(text: str) -> str:
     return text.replace("\\", "\\\\")
+
+
+def _word(query: Query, word: str) -> str:
+    return _bound(query, _doubled(word).encode("utf-8", "surrogateescape"))
+
+
+def _phrase_word(query: Query, words: tuple[str, ...], at: int) -> str:
+    """One word of a phrase.
+
+    A word that comes twice would count once: the module puts equal words together. Beside an alternative that is in no
+    text it is another word to it.
+    """
+    if words.count(words[at]) == 1:
+        return _word(query, words[at])
+    return f"({_word(query, words[at])}|{_word(query, f'{at}'.rjust(WORD_LIMIT + 1, '-'))})"
 
 
 def _part(text: str, query: Query, *, front: bool) -> str:

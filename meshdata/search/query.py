@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from meshdata.errors import InvalidOptions, QueryInvalid
@@ -22,7 +23,7 @@ from meshdata.search.codec import LOOSE, number_text, point
 from meshdata.search.column import BLANKS, Column, survives_as_double, tag_problem
 from meshdata.search.fields import Geo, Numeric, Option, Tag, Text
 from meshdata.search.schema import SYSTEM, Schema
-from meshdata.search.words import starred_words, words
+from meshdata.search.words import spread, starred_words, words
 
 
 class Condition:
@@ -307,6 +308,7 @@ class Order:
 # --- leaves -----------------------------------------------------------------------------------------------------------
 
 _TAG_OPS = frozenset({Op.IS, Op.EQ, Op.IN, Op.PREFIX, Op.INFIX, Op.MISSING})
+_EXACT_OPS = frozenset({Op.EQ, Op.IN})
 _OPS: dict[str, frozenset[Op]] = {
     "TAG": _TAG_OPS,
     "TEXT": frozenset({Op.IS, Op.MATCH, Op.PHRASE, Op.FUZZY, Op.MISSING}),
@@ -317,7 +319,7 @@ _OPS: dict[str, frozenset[Op]] = {
 _REMEDIES = {
     "": "it is not in the index; annotate it with Tag(), Text(), Numeric(), Geo() or Vector()",
     "TAG": "a Tag is compared as a whole; annotate it with Text() to search words, Numeric() to compare sizes",
-    "TEXT": "words are searched by match(), phrase(), fuzzy(); Text(exact=True) adds ==, in_, startswith, contains",
+    "TEXT": "words are searched by match(), phrase(), fuzzy(); Text(exact=True) adds == and in_",
     "NUMERIC": "numbers are compared by == < <= > >=, in_() and between()",
     "GEO": "places are searched by near()",
     "VECTOR": "vectors are searched by knn()",
@@ -333,7 +335,7 @@ def leaf(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:
     kind = column.kind
     allowed = _OPS.get(kind, frozenset())
     if isinstance(column.option, Text) and column.option.exact:
-        allowed |= _TAG_OPS
+        allowed |= _EXACT_OPS
     if op not in allowed:
         raise QueryInvalid(f"{column.name}: {op} cannot be asked of this field; {_REMEDIES[kind]}")
     try:
@@ -351,6 +353,8 @@ def _equal(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:
         return _phrase(column, op, values)
     separator = column.separator or "\x1f"
     texts = [column.codec.literal(value) for value in values]
+    if isinstance(column.option, Text):
+        texts = [spread(text) for text in texts]
     if column.option is not None and isinstance(column.option, Tag) and not column.option.case_sensitive:
         texts = [text.lower() for text in texts]
     found = tuple(dict.fromkeys(text.strip(BLANKS) for text in texts if not tag_problem(text, separator)))
@@ -406,6 +410,9 @@ def _match(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:
 
 def _phrase(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:
     found = tuple(words(_string(values[0])))
+    for word, after in pairwise(found):
+        if word == after:
+            raise ValueError(f"{word!r} comes twice in a row, which the index cannot tell from once")
     return Phrase(column, found) if found else Nothing()
 
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import re
 
+WORD_LIMIT = 128
+"""Bytes. The module keeps no more of a word, so no more of it is compared."""
+
 _ENDS = frozenset(" \t,./(){}[]:;~!@#$%^&*-=+|'`\"<>?")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SPREAD = re.compile(r" ([\x00-\x08\x0a-\x1f\x7f]) ")
@@ -58,8 +61,8 @@ def _raw_words(text: str) -> list[str]:
 
 
 def _normal(raw: str) -> str:
-    if raw.isalnum():
-        return raw.translate(_LOWER)
+    if raw.isascii() and raw.isalnum():
+        return raw[:WORD_LIMIT].lower()
     kept = []
     escaped = False
     for character in raw:
@@ -70,4 +73,8 @@ def _normal(raw: str) -> str:
         else:
             kept.append(character)
             escaped = False
-    return "".join(kept).translate(_LOWER)
+    word = "".join(kept).translate(_LOWER)
+    if len(word) * 4 <= WORD_LIMIT:
+        return word
+    # the cut may go through a character: its half is kept as what stands for such bytes in a str
+    return word.encode()[:WORD_LIMIT].decode("utf-8", "surrogateescape")

@@ -439,11 +439,6 @@ class Run:
             self._schedule()
         self._progress()
 
-    async def written(self) -> None:
-        """Wait until no step is under way."""
-        while self._writing and not self.dropped:
-            await asyncio.sleep(0)
-
     # --- rest and end -------------------------------------------------------------------------------------------------
 
     @property

@@ -85,15 +85,24 @@ class State:
         """Take fields away. Returns how many there were."""
         if not names:
             raise InvalidOptions("name at least one field", argument="names")
-        return _change("delete", "delete", *names, decode=int)
+        return _change("delete", "delete", *map(checked_field, names), decode=int)
 
     def incr(self, name: str, by: float = 1) -> Coroutine[Any, Any, int | float]:
         """Add to a number; an absent field counts as 0. Returns the new value."""
-        return _change("incr", "incr", name, checked_number(by, "by"), decode=number)
+        return _change("incr", "incr", checked_field(name), checked_number(by, "by"), decode=number)
 
     def mult(self, name: str, by: float) -> Coroutine[Any, Any, int | float]:
         """Multiply a number; an absent field counts as 1. Returns the new value."""
-        return _change("mult", "mult", name, checked_number(by, "by"), decode=number)
+        return _change("mult", "mult", checked_field(name), checked_number(by, "by"), decode=number)
+
+
+def checked_field(name: str) -> str:
+    """A name a user field may have."""
+    if not isinstance(name, str) or not name or name.startswith("_"):
+        raise InvalidOptions(
+            f"{name!r} cannot be a field; names are text that does not begin with an underscore", argument="field"
+        )
+    return name
 
 
 def checked_number(value: float, argument: str) -> str:

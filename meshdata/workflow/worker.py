@@ -6,7 +6,6 @@ import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import partial
@@ -138,7 +137,8 @@ class Host:
         resident = self.runs.get(message.claim.run)
         if resident is not None:
             if int(resident.claim.fence) >= int(message.claim.fence):
-                self.spawn(self._consume(message))  # the same message twice
+                if resident.claim.message != message.claim.message:
+                    self.spawn(self._consume(message))  # a copy of the message that this run was begun with
                 return
             self.forget(resident)
         if message.body is None:
@@ -342,9 +342,8 @@ class Host:
 
     async def end(self, run: Run, task: "asyncio.Task[Any]") -> None:
         """The function returned or raised: store that, or have it run again."""
-        await run.written()
-        if run.dropped:
-            return
+        # A step may still be under way. It is on the same connection, so it comes first; sent again after a lost one, it
+        # finds the run over and writes nothing.
         error = _error_of(task)
         try:
             if error is None:
@@ -453,8 +452,6 @@ class Host:
         runs = list(self.runs.values())
         hows = ["waiting" if run.can_suspend else "queued" for run in runs]
         for run in runs:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(run.written(), 1.0)
             self.forget(run)
         words = await asyncio.gather(*(self._give_back(run, how) for run, how in zip(runs, hows, strict=True)))
         for run, word in zip(runs, words, strict=True):

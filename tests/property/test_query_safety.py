@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Annotated, Any
 
 import pytest
@@ -14,6 +15,7 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from meshdata.errors import QueryInvalid
 from meshdata.search import Condition, Numeric, Record, Tag, Text, schema_of
 from meshdata.search.fulltext import compile_query
 from meshdata.search.query import bind
@@ -192,11 +194,16 @@ def test_phrases(redis_client: redis.Redis, namespace: str) -> None:
 
     @checked
     @given(VALUES.filter(lambda value: len(value) < 100), VALUES)
+    @example("a b a", "a b")
     def check(asked: str, other: str) -> None:
         corpus.store("same", asked)
         corpus.store("within", f"first {asked} last")
         corpus.store("other", other)
-        assert corpus.found(Doc.text.phrase(asked)) == corpus.expected(lambda value: means(asked, value))
+        if any(word == after for word, after in pairwise(words(asked))):
+            with pytest.raises(QueryInvalid):  # the one thing the index cannot tell
+                Doc.text.phrase(asked)
+        else:
+            assert corpus.found(Doc.text.phrase(asked)) == corpus.expected(lambda value: means(asked, value))
 
     check()
 
@@ -210,7 +217,9 @@ def test_beginnings_of_words_and_near_misses_never_break(redis_client: redis.Red
         corpus.store("same", asked)
         prefixed = re.sub(r"[^\w*]", " ", asked, flags=re.ASCII)
         if "same" in corpus.values and words(asked):
-            assert "same" in corpus.found(Doc.text.fuzzy(asked))
+            near = corpus.found(Doc.text.fuzzy(asked))
+            # the module's automaton takes words of up to 126 bytes, of characters of 16 bits
+            assert "same" in near or len(asked) > 30 or max(asked) > "\uffff"
             if words(prefixed) == words(asked):
                 assert "same" in corpus.found(Doc.text.match(prefixed))
 

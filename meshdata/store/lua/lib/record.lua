@@ -67,7 +67,8 @@ local function change_record(job, op, arguments, status)
   if old and not tonumber(old) then return 'NOTNUMBER', field end
   local value
   if op == 'incr' then
-    value = redis.call('HINCRBYFLOAT', key, field, arguments[2])
+    value = redis.pcall('HINCRBYFLOAT', key, field, arguments[2])
+    if type(value) == 'table' then return 'NOTNUMBER', field end
   else
     value = number_text((old and tonumber(old) or 1) * amount)
     if string.find(value, '[nN]') then return 'NOTNUMBER', field end

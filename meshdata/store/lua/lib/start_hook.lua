@@ -3,6 +3,7 @@
 --- @include fx
 --- @include keys
 --- @include append
+--- @include ended
 --- @include send
 function fx.start_hook(job, topic, body, name, waiter, asker)
   local header = header_key('0', job)
@@ -11,7 +12,7 @@ function fx.start_hook(job, topic, body, name, waiter, asker)
     fx.answer(asker, 'notfound', '')
     return 'NOTFOUND', ''
   end
-  local over = h[1] ~= 'running' and h[1] ~= 'queued' and h[1] ~= 'waiting'
+  local over = ended(h[1])
   if h[2] == '0' or (over and (h[1] ~= 'completed' or h[3] == '')) then
     fx.answer(asker, 'closed', '')
     return 'CLOSED', ''

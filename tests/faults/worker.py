@@ -1,0 +1,167 @@
+"""The process the fault tests kill, freeze and starve: `python worker.py '<json options>'` serves until SIGTERM.
+
+It writes a trail, one line per event, in one write each, so that a `kill -9` cuts between lines and never inside one:
+    ready <pid> <process>       it serves
+    begin <pid> <key>           an activity begins; the key is the same for every run of one call
+    end <pid> <key>             it returned; whether its outcome was recorded is another matter
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from meshdata import MeshData, RetryPolicy, activity, workflow
+from meshdata.errors import MeshError
+
+OPTIONS: dict[str, Any] = json.loads(sys.argv[1])
+TRAIL = os.open(OPTIONS["trail"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+state = workflow.state
+
+
+def note(event: str, *facts: object) -> None:
+    """One line on the trail."""
+    os.write(TRAIL, f"{event} {os.getpid()} {' '.join(map(str, facts))}\n".encode())
+
+
+async def work(n: int, pause: float) -> int:
+    """What every activity does: say so, take its time, say so."""
+    key = activity.info().idempotency_key
+    note("begin", key)
+    await asyncio.sleep(pause)
+    note("end", key)
+    return n
+
+
+@activity
+async def first(n: int, pause: float) -> int:
+    return await work(n, pause)
+
+
+@activity
+async def second(n: int, pause: float) -> int:
+    return await work(n, pause) * 2
+
+
+@activity
+async def third(n: int, pause: float) -> int:
+    return await work(n, pause) * 3
+
+
+async def order(n: int, pause: float = 0.01) -> int:
+    """Three activities, each followed by a count on the record: its value is 6 n, `steps` is 3."""
+    total = 0
+    for act in (first, second, third):
+        total += await act(n, pause)
+        await state.incr("steps", 1)
+    return total
+
+
+@activity(retry=RetryPolicy(max_attempts=3, initial=0.05))
+async def flaky(n: int) -> int:
+    if activity.info().attempt == 1:
+        raise ValueError("the first attempt fails")
+    return n
+
+
+async def far(n: int) -> int:
+    """Served on a queue of its own; `far_away` is how workflows call it."""
+    note("begin", f"far/{n}")
+    return n
+
+
+far_away = activity(queue="far", name="far")(far)
+
+
+async def leaf(n: int) -> int:
+    await state.incr("leaves", 1)
+    return await first(n, 0.01)
+
+
+async def journey(n: int) -> int:
+    """Every kind of durable call; fails once at its end. Its value is 5 n, `steps` is 5; wants a signal `go-<n>`."""
+    total = await flaky(n)
+    await state.incr("steps", 1)
+    await workflow.sleep_for("120 ms")
+    await state.incr("steps", 1)
+    total += await workflow.wait_for(f"go-{n}")
+    await state.incr("steps", 1)
+    total += await workflow.exec_child("leaf", args=[n], ttl="1 minute")
+    await state.incr("steps", 1)
+    total += await far_away(n)
+    await workflow.signal(f"came-{n}", n)
+    total += await workflow.wait_for(f"came-{n}")
+    await state.incr("steps", 1)
+    if workflow.info().attempt == 1:
+        raise RuntimeError("once more from the top")
+    return total
+
+
+async def mark(by: int) -> int:
+    """A hook on a journey."""
+    return int(await state.incr("marks", by))
+
+
+async def sleeper(n: int, seconds: float) -> int:
+    """One long activity."""
+    total = await first(n, seconds)
+    await state.incr("steps", 1)
+    return total
+
+
+async def poison(n: int) -> None:
+    """Takes its process with it: after a step, so that its lease is taken."""
+    await state.set(n=n)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@activity
+async def deadly(n: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def poison_at_once(n: int) -> None:
+    """Takes its process with it before the first step."""
+    await deadly(n)
+
+
+async def poison_far(n: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def asks_for_poison(n: int) -> str:
+    """Its activity kills whoever serves the queue."""
+    try:
+        await activity(queue="far", name="poison_far")(poison_far)(n)
+    except MeshError as error:
+        return f"{type(error).__name__}: {error}"
+    return "lived"
+
+
+async def main() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    mesh = MeshData(OPTIONS["url"], namespace=OPTIONS["namespace"], **OPTIONS["mesh"])
+    served = OPTIONS["serves"]
+    for function in (order, leaf, journey, sleeper, poison, poison_at_once, asks_for_poison):
+        if not served or function.__name__ in served:
+            mesh.connect(function.__name__, function)
+    if not served or "journey" in served:
+        mesh.connect("journey.mark", mark)
+    for function in (far, poison_far):
+        if not served or function.__name__ in served:
+            mesh.connect(function.__name__, function, queue="far")
+    async with mesh:
+        note("ready", mesh.process)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    asyncio.run(main())
