@@ -65,15 +65,11 @@ class Item(Record, entity="item"):
     plan: Annotated[str, Tag()] = ""
 
 
-async def _quiet(steps: int) -> None:
+async def _steps(steps: int, writes: int) -> None:
     for number in range(steps):
         await fetch(number)
-
-
-async def _loud(steps: int) -> None:
-    for number in range(steps):
-        await fetch(number)
-        await workflow.state.set(plan=f"p{number}")
+        if number < writes:
+            await workflow.state.set(plan=f"p{number}")
 
 
 async def index_touches(bench: Bench) -> list[Line]:
@@ -81,12 +77,10 @@ async def index_touches(bench: Bench) -> list[Line]:
     touches = {}
     async with MeshData(bench.url, namespace=NAMESPACE) as mesh:
         await mesh.create_index(Item)
-        entity = mesh.connect("item", _quiet, model=Item)
-        await entity
-        for name, target, steps in (("none", _quiet, 0), ("quiet", _quiet, 20), ("loud", _loud, 20)):
-            await mesh.connect("item", target, model=Item)
+        await mesh.connect("item", _steps, model=Item)
+        for name, steps, writes in (("none", 0, 0), ("quiet", 20, 0), ("loud", 20, 20)):
             before = await _documents(bench)
-            await mesh.exec(entity="item", args=[steps], id=name, ttl="1 hour")
+            await mesh.exec(entity="item", args=[steps, writes], id=name, ttl="1 hour")
             await asyncio.sleep(0.05)
             touches[name] = await _documents(bench) - before
     figures = {

@@ -45,7 +45,7 @@ from meshdata.workflow.settle import Settler, waits, waits_on
 logger = logging.getLogger(__name__)
 
 WRITE_AGAIN_S: Final = 0.5
-"""Pause before a step is tried again when the store is out of reach. Its sequence number keeps it from counting twice."""
+"""Pause before a step is tried again when the store is out of reach; its number keeps it from counting twice."""
 
 
 class Hosting(Protocol):

@@ -89,6 +89,8 @@ class Host:
         self._pulling: set[Run] = set()
         self._threads: ThreadPoolExecutor | None = None
         self._closing = False
+        self._working = 0
+        self._at_rest = asyncio.Event()
 
     def open(self, router: Router) -> None:
         """Begin to look after resident runs."""
@@ -202,11 +204,15 @@ class Host:
 
     def _take_slot(self, service: Service) -> None:
         service.busy += 1
+        self._working += 1
         if self._router is not None:
             self._router.take()
 
     def _release_slot(self, service: Service) -> None:
         service.busy -= 1
+        self._working -= 1
+        if self._working == 0 and self._closing:
+            self._at_rest.set()
         if self._router is not None:
             self._router.release()
         if service.backlog and service.has_room and not self._closing:
@@ -342,8 +348,8 @@ class Host:
 
     async def end(self, run: Run, task: "asyncio.Task[Any]") -> None:
         """The function returned or raised: store that, or have it run again."""
-        # A step may still be under way. It is on the same connection, so it comes first; sent again after a lost one, it
-        # finds the run over and writes nothing.
+        # A step may still be under way. It is on the same connection, so it comes first; sent again after a lost one,
+        # it finds the run over and writes nothing.
         error = _error_of(task)
         try:
             if error is None:
@@ -446,9 +452,11 @@ class Host:
     async def drain(self, seconds: float) -> None:
         """Let work under way end, then give every run back."""
         self._closing = True
-        deadline = self.loop.time() + seconds
-        while self.loop.time() < deadline and any(not run.is_waiting for run in self.runs.values()):
-            await asyncio.sleep(0.01)
+        if self._working:
+            try:
+                await asyncio.wait_for(self._at_rest.wait(), seconds)
+            except TimeoutError:
+                logger.info("work under way did not end in time; it is handed over", extra={"count": self._working})
         runs = list(self.runs.values())
         hows = ["waiting" if run.can_suspend else "queued" for run in runs]
         for run in runs:
