@@ -44,7 +44,9 @@ def _server(store: Store, info: dict[str, str]) -> Finding:
     features = store.connections.features
     name = f"{features.product or 'unknown'} {features.version}".strip()
     if info.get("role") not in (None, "master"):
-        return Finding("fault", "server", f"{name}, a {info['role']}", "Connect to the master: a replica takes no writes.")
+        return Finding(
+            "fault", "server", f"{name}, a {info['role']}", "Connect to the master: a replica takes no writes."
+        )
     return Finding("ok", "server", name)
 
 
@@ -56,7 +58,9 @@ async def _round_trip(store: Store) -> Finding:
         times.append((time.perf_counter() - began) * 1000)
     middle = sorted(times)[PINGS // 2]
     if middle > SLOW_MS:
-        return Finding("risk", "round trip", f"{middle:.1f} ms", "Each durable call costs one; move nearer to the Redis.")
+        return Finding(
+            "risk", "round trip", f"{middle:.1f} ms", "Each durable call costs one; move nearer to the Redis."
+        )
     return Finding("ok", "round trip", f"{middle:.2f} ms")
 
 
@@ -87,7 +91,9 @@ async def _persistence(store: Store, info: dict[str, str]) -> list[Finding]:
         return [Finding("risk", "persistence", "still loading its data")]
     if info.get("aof_enabled") == "1":
         if info.get("aof_last_write_status", "ok") != "ok":
-            return [Finding("fault", "persistence", "the append-only file cannot be written", "Free space on its disk.")]
+            return [
+                Finding("fault", "persistence", "the append-only file cannot be written", "Free space on its disk.")
+            ]
         every = await _setting(store, "appendfsync")
         return [Finding("ok", "persistence", f"append-only file{f', fsync {every}' if every else ''}")]
     snapshots = await _setting(store, "save")

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
 from typing import Any
@@ -77,6 +77,11 @@ def run(place: Place, body: Callable[[], int | None]) -> int:
         return exit_code(error)
 
 
+def run_async(place: Place, body: Callable[[], Coroutine[Any, Any, int | None]]) -> int:
+    """`run` for a coroutine."""
+    return run(place, lambda: asyncio.run(body()))
+
+
 def with_mesh(place: Place, body: Callable[[MeshData], Awaitable[int | None]]) -> int:
     """`run` for a body that needs an open mesh."""
 
@@ -84,7 +89,7 @@ def with_mesh(place: Place, body: Callable[[MeshData], Awaitable[int | None]]) -
         async with place.mesh() as mesh:
             return await body(mesh)
 
-    return run(place, lambda: asyncio.run(opened()))
+    return run_async(place, opened)
 
 
 def _set_up_streams() -> None:

@@ -66,12 +66,14 @@ class Records:
     async def incr(self, entity: str, id: str, field: str, by: float) -> int | float:
         """Add to a number. Returns the new value."""
         amount = checked_number(by, "by")
-        return number((await self._change(entity, id, job_of(entity, id), "incr", checked_field(field), amount)).encode())
+        text = await self._change(entity, id, job_of(entity, id), "incr", checked_field(field), amount)
+        return number(text.encode())
 
     async def mult(self, entity: str, id: str, field: str, by: float) -> int | float:
         """Multiply a number. Returns the new value."""
         factor = checked_number(by, "by")
-        return number((await self._change(entity, id, job_of(entity, id), "mult", checked_field(field), factor)).encode())
+        text = await self._change(entity, id, job_of(entity, id), "mult", checked_field(field), factor)
+        return number(text.encode())
 
     async def _change(
         self,

@@ -104,6 +104,8 @@ class Column:
         if option is None or not (option.index or getattr(option, "sortable", False)):
             return []
         missing = ["INDEXEMPTY", "INDEXMISSING"] if isinstance(option, Tag | Text) else ["INDEXMISSING"]
+        if not option.index:
+            missing = []
         head = [self.source, "AS", self.attribute]
         match option:
             case Tag():

@@ -225,7 +225,7 @@ class Find(Generic[T]):
         if not order and query.knn is not None:
             order = ((_DISTANCE, False),)
         ranked = not order and any(isinstance(leaf, Words | Phrase | Fuzzy) for leaf in leaves(tree))
-        return _Plan(schema, tree, order, ranked, query.knn.k if query.knn else None)
+        return _Plan(schema, tree, order, ranked, None if query.knn is None else query.knn.k)
 
     def _wanted(self, plan: _Plan, names: tuple[str, ...]) -> tuple[str, ...]:
         """The hash fields to ask for by name; none where whole records are wanted.

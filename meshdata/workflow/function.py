@@ -225,7 +225,7 @@ def _adapters(fn: Callable[..., Any], name: str, annotations: Mapping[str, Any])
 
 def _is_filled(cell: types.CellType) -> bool:
     try:
-        cell.cell_contents
+        _ = cell.cell_contents
     except ValueError:
         return False
     return True

@@ -42,7 +42,9 @@ def once(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Coroutine[Any, An
         run.begin_inline()
         call.task = run.host.spawn(work(run, call))
 
-    decode = lambda payload: function.result(from_json(payload))
+    def decode(payload: bytes) -> Any:
+        return function.result(from_json(payload))
+
     return durable("once", "once", function.name, live, decode=decode, inline=True)
 
 

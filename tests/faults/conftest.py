@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,13 @@ class Fleet:
         assert (record["steps"], record["_status"]) == ("3", "completed"), (job, record)
         self.assert_outcomes_once(job)
         assert len(self.journal(job)) == 7, job
+
+    async def ended(self, calls: Sequence[asyncio.Task[Any]], jobs: Sequence[str], seconds: float = 60.0) -> list[Any]:
+        """The values of all calls; if some do not come, the failure shows how their jobs stand."""
+        await asyncio.wait(calls, timeout=seconds)
+        stuck = {job: self.header(job) for call, job in zip(calls, jobs, strict=True) if not call.done()}
+        assert not stuck, f"{len(stuck)} did not end: {dict(list(stuck.items())[:3])}\n{self.workers[-1].words()}"
+        return await asyncio.gather(*calls)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ async def kill_at_random(fleet: Fleet, *, jobs: int, kills: int) -> None:
             victim.kill()
             in_flight |= fleet.unrecorded(victim.pid)
             fleet.launch()
-        assert await asyncio.wait_for(asyncio.gather(*calls), 60) == [6 * n for n in range(jobs)]
+        assert await fleet.ended(calls, [f"order:{n}" for n in range(jobs)]) == [6 * n for n in range(jobs)]
     await fleet.ready(*[worker for worker in fleet.workers if worker.alive])
     for n in range(jobs):
         fleet.assert_order_is_right(n)

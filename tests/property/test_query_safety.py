@@ -42,7 +42,7 @@ VALUES = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3).map(lambda part: (part * 10_240)[:10_240]),
 )
-checked = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+checked = settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class Corpus:

@@ -1,0 +1,301 @@
+"""The command `meshdata`: its commands and their options. What they do is in the modules beside, free of the framework.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 the store is unavailable.
+"""
+
+from typing import Annotated
+
+import typer
+
+from meshdata.cli.output import Place
+
+# Each body is imported by its own command, so that `meshdata --help` does not load what it does not use.
+
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="The Redis to use. [default: MESHDATA_URL, else redis://localhost:6379]")
+]
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", help="The namespace. [default: MESHDATA_NAMESPACE, else meshdata]")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line; errors too.")]
+EntityArgument = Annotated[str, typer.Argument(help="The entity, like user.", show_default=False)]
+IdArgument = Annotated[str, typer.Argument(help="The job's id.", show_default=False)]
+ArgsArgument = Annotated[
+    list[str] | None, typer.Argument(help="""Arguments: JSON where it is JSON (3, true, '"3"'), else text.""")
+]
+TimeoutOption = Annotated[str, typer.Option(help="How long to wait for the result; the job goes on after it.")]
+WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the result.")]
+
+app = typer.Typer(
+    name="meshdata",
+    help="Functions as a durable, cached, searchable data layer on Redis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+demo_app = typer.Typer(help="See it work, on a Redis of its own.", no_args_is_help=True)
+index_app = typer.Typer(help="Make, list and drop indexes.", no_args_is_help=True)
+app.add_typer(demo_app, name="demo")
+app.add_typer(index_app, name="index")
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    app()
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"meshdata {version('meshdata')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Functions as a durable, cached, searchable data layer on Redis."""
+
+
+def _end(code: int) -> None:
+    raise typer.Exit(code)
+
+
+# --- see and serve ----------------------------------------------------------------------------------------------------
+
+
+@demo_app.command("meshdata")
+def demo_meshdata(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="The ids of the records to make. [default: cat dog mouse]")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="With --url: leave what it made, to be looked at.")] = False,
+    url: Annotated[
+        str | None, typer.Option("--url", help="A Redis to use. [default: MESHDATA_URL, else one of its own]")
+    ] = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", help="The namespace. [default: demo]")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Connect a function, execute it durably once per word, and find the last word's record."""
+    from meshdata.cli.demo import demo
+
+    _end(demo(Place(url, namespace, as_json), words or [], keep=keep))
+
+
+@app.command()
+def serve(
+    target: Annotated[str, typer.Argument(metavar="MODULE:OBJECT", help="A MeshData, or a function that returns one.")],
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a worker: serve what a mesh has connected, until Ctrl-C or SIGTERM.
+
+    --url and --namespace are for a mesh whose code names none: MeshData().
+    """
+    from meshdata.cli.serve import serve as body
+
+    _end(body(Place(url, namespace, as_json), target))
+
+
+@app.command()
+def redis(
+    path: Annotated[str | None, typer.Argument(help="A folder to keep the data in. [default: keep nothing]")] = None,
+    url: Annotated[str | None, typer.Option("--url", hidden=True)] = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", hidden=True)] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a Redis with search in the foreground, without Docker."""
+    from meshdata.cli.redis import serve_redis
+
+    _end(serve_redis(Place(url, namespace, as_json), path))
+
+
+@app.command()
+def doctor(url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False) -> None:
+    """Look at the server and the namespace; say what is well and what is risky."""
+    from meshdata.cli.doctor import doctor as body
+
+    _end(body(Place(url, namespace, as_json)))
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+@app.command("exec")
+def execute(
+    entity: EntityArgument,
+    args: ArgsArgument = None,
+    kwarg: Annotated[list[str] | None, typer.Option(help="A named argument, name=value; may be repeated.")] = None,
+    id: Annotated[str | None, typer.Option(help="What the result is known by.")] = None,
+    ttl: Annotated[str | None, typer.Option(help="How long it is kept, like '15 minutes' or infinity.")] = None,
+    timeout: TimeoutOption = "30 s",
+    wait: WaitOption = True,
+    flush: Annotated[bool, typer.Option("--flush", help="Run it anew, whatever is there.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run it anew if it failed.")] = False,
+    state: Annotated[list[str] | None, typer.Option(help="A field the record begins with, name=value.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Where it is served, if not under its own name.")] = None,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Execute an entity's function in whatever worker serves it, and print what it returned."""
+    from meshdata.cli.jobs import execute as body
+
+    code = body(
+        Place(url, namespace, as_json), entity, args or [], kwargs=kwarg or [], id=id, ttl=ttl, timeout=timeout,
+        wait=wait, flush=flush, retry_failed=retry_failed, state=state or [], queue=queue,
+    )  # fmt: skip
+    _end(code)
+
+
+@app.command("show")
+def show_job(
+    entity: EntityArgument,
+    id: IdArgument,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how a job stands, and its record."""
+    from meshdata.cli.jobs import show_job as body
+
+    _end(body(Place(url, namespace, as_json), entity, id))
+
+
+@app.command("ls")
+def list_records(
+    entity: Annotated[str | None, typer.Argument(help="Only this entity.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many.")] = 100,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the ids of records, in no order."""
+    from meshdata.cli.jobs import list_records as body
+
+    _end(body(Place(url, namespace, as_json), entity, limit=limit))
+
+
+@app.command()
+def signal(
+    key: Annotated[str, typer.Argument(help="The key somebody waits for.", show_default=False)],
+    payload: Annotated[str | None, typer.Argument(help="JSON where it is JSON, else text.")] = None,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a signal; it is kept if nobody waits for it yet."""
+    from meshdata.cli.jobs import signal as body
+
+    _end(body(Place(url, namespace, as_json), key, payload))
+
+
+@app.command()
+def hook(
+    entity: EntityArgument,
+    id: IdArgument,
+    hook_entity: Annotated[
+        str, typer.Argument(metavar="HOOK", help="The hook: bill, or user.bill.", show_default=False)
+    ],
+    args: ArgsArgument = None,
+    timeout: TimeoutOption = "30 s",
+    wait: WaitOption = True,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a hook on a living job, and print what it returned."""
+    from meshdata.cli.jobs import hook as body
+
+    _end(body(Place(url, namespace, as_json), entity, id, hook_entity, args or [], timeout=timeout, wait=wait))
+
+
+@app.command()
+def interrupt(
+    entity: EntityArgument,
+    id: IdArgument,
+    reason: Annotated[str | None, typer.Option(help="What those who await it are told.")] = None,
+    descend: Annotated[bool, typer.Option("--descend/--no-descend", help="End its children too.")] = True,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a job now, wherever it runs."""
+    from meshdata.cli.jobs import interrupt as body
+
+    _end(body(Place(url, namespace, as_json), entity, id, reason=reason, descend=descend))
+
+
+@app.command()
+def flush(
+    entity: EntityArgument,
+    id: IdArgument,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a job, its record and its cached result."""
+    from meshdata.cli.jobs import flush as body
+
+    _end(body(Place(url, namespace, as_json), entity, id))
+
+
+# --- records and indexes ----------------------------------------------------------------------------------------------
+
+
+@app.command()
+def search(
+    entity: EntityArgument,
+    where: Annotated[
+        list[str] | None, typer.Argument(help="Conditions: plan=pro 'age>=18' plan!=free 'bio~words'; all must hold.")
+    ] = None,
+    sort: Annotated[list[str] | None, typer.Option(help="A field to sort by; -field for descending.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 20,
+    offset: Annotated[int, typer.Option(min=0, help="From this one on.")] = 0,
+    count: Annotated[bool, typer.Option("--count", help="Only how many there are.")] = False,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find records of an entity that has an index."""
+    from meshdata.cli.search import search as body
+
+    place = Place(url, namespace, as_json)
+    _end(body(place, entity, where or [], sort=sort or [], limit=limit, offset=offset, count=count))
+
+
+@index_app.command("ls")
+def index_ls(url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False) -> None:
+    """List the indexes of the namespace."""
+    from meshdata.cli.search import list_indexes
+
+    _end(list_indexes(Place(url, namespace, as_json)))
+
+
+@index_app.command("create")
+def index_create(
+    model: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="The model.", show_default=False)],
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the index of a model, or change it to fit; safe to repeat."""
+    from meshdata.cli.search import create_index
+
+    _end(create_index(Place(url, namespace, as_json), model))
+
+
+@index_app.command("drop")
+def index_drop(
+    entity: EntityArgument, url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Remove an entity's index; its records stay."""
+    from meshdata.cli.search import drop_index
+
+    _end(drop_index(Place(url, namespace, as_json), entity))
