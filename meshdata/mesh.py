@@ -29,8 +29,10 @@ from meshdata.search.index import Index
 from meshdata.store.redis import Connections
 from meshdata.store.store import Store
 from meshdata.values import Duration, check_entity, check_key, duration_ms, to_json
+from meshdata.workflow.activity import Activity, activity_topic
 from meshdata.workflow.child import interruption, start_body, topic_of, ttl_text
 from meshdata.workflow.context import follow_tasks
+from meshdata.workflow.function import Function
 from meshdata.workflow.worker import Host, Service
 
 logger = logging.getLogger(__name__)
@@ -265,11 +267,33 @@ class MeshData:
 
     async def _serve(self, connected: Connected) -> None:
         self._host.names[connected.function.fn] = connected.name
-        self._host.services[connected.topic] = Service(connected.function, connected.concurrency)
+        await self._serve_topic(connected.topic, Service(connected.function, connected.concurrency))
+
+    async def serve_activities(
+        self, queue: str, *functions: Callable[..., Any], concurrency: int | None = None
+    ) -> None:
+        """Run activities here for the workflows of any process that name this queue: `@activity(queue="gpu")`.
+
+        Args:
+            functions: plain functions, or activities; each is known by the name of its function, which a workflow's own
+                process need not have more of than the signature.
+            concurrency: how many runs of each this process works on at once; by default as many as of all.
+        """
+        self._need_open()
+        check_entity(queue, argument="queue")
+        limit = _whole(concurrency, "concurrency", 1, 100_000)
+        if not functions:
+            raise InvalidOptions("name at least one function", argument="functions")
+        for fn in functions:
+            function = fn.function if isinstance(fn, Activity) else Function(fn)
+            await self._serve_topic(activity_topic(queue, function.name), Service(function, limit))
+
+    async def _serve_topic(self, topic: str, service: Service) -> None:
+        self._host.services[topic] = service
         async with self._serve_lock:
             for partition in range(self._store.partitions):
-                await self._leases.join(partition, [connected.topic])
-            await self._router.serve(connected.topic, self._host.handle, self._host.has_room)
+                await self._leases.join(partition, [topic])
+            await self._router.serve(topic, self._host.handle, self._host.has_room)
             if not self._serving:
                 self._serving = True
                 self._router.open()

@@ -1,4 +1,4 @@
-"""`meshdata demo meshdata`: the main job on a real Redis, told step by step, with what each step cost and left behind."""
+"""`meshdata demo meshdata`: the main job on a real Redis, told step by step, with what each step cost and left."""
 
 import os
 import time
@@ -62,11 +62,11 @@ async def welcome(word: str) -> str:
 
 
 SOURCE = """\
-@activity                                      # outcome recorded once
+@activity                              # its outcome is recorded once
 async def count_letters(word: str) -> int:
     return len(word)
 
-async def welcome(word: str) -> str:           # an ordinary coroutine, durable
+async def welcome(word: str) -> str:   # an ordinary coroutine
     letters = await count_letters(word)
     await workflow.state.set(letters=letters, active=True)
     return f"Welcome, {word}."
@@ -97,8 +97,9 @@ class Cost(Generic[T]):
         if not self.trips:
             return ""
         total = sum(self.trips.values())
-        names = ", ".join(f"{count} {name}" if count > 1 else name for name, count in self.trips.items())
-        return f"{total} command{'s' if total > 1 else ''}: {names}"
+        if len(self.trips) == 1 and total == 1:
+            return f"1 command: {next(iter(self.trips))}"
+        return f"{total} commands: {' + '.join(f'{count} {name}' for name, count in self.trips.items())}"
 
 
 async def measured(mesh: MeshData, work: Awaitable[T]) -> Cost[T]:
@@ -155,7 +156,7 @@ class Teller:
         """Anything rich can print, under the headline; nothing with --json."""
         if not self.place.as_json:
             body = Text(words, style) if isinstance(words, str) else words
-            self.console.print(Padding(body, (0, 0, 0, 5)))
+            self.console.print(Padding(body, (0, 0, 0, 5), expand=False))
 
     def note(self, words: str) -> None:
         """An explanation."""
@@ -199,7 +200,7 @@ async def _tell(tell: Teller, mesh: MeshData, words: list[str], *, keep: bool) -
     began = time.perf_counter()
     last = words[-1]
     ours = isinstance(mesh.url, str) and mesh.url.startswith("embedded:")
-    tell.frame("meshdata", "One Python function becomes a durable, cached, searchable data layer on Redis.")
+    tell.frame("meshdata", "Python functions as a durable, cached, searchable data layer on Redis.")
     opening = time.perf_counter()
     async with mesh:
         _opened(tell, mesh, (time.perf_counter() - opening) * 1000, ours)
@@ -252,7 +253,7 @@ async def _connect(tell: Teller, mesh: MeshData) -> None:
 
 async def _execute(tell: Teller, mesh: MeshData, words: list[str]) -> None:
     tell.step("Executed one durable workflow per word", words=words, ttl=TTL)
-    tell.note(f"id=the word, ttl={TTL!r}, state seeds the record: mesh.exec(entity='word', args=[word], id=word, …)")
+    tell.note(f"mesh.exec(entity='word', args=[word], id=word, ttl={TTL!r}, state=…)")
     width = min(max(len(word) for word in words), 24)
     learned = False
     for number, word in enumerate(words):
@@ -285,8 +286,8 @@ async def _ask_again(tell: Teller, mesh: MeshData, word: str) -> None:
 async def _look_inside(tell: Teller, mesh: MeshData, word: str) -> None:
     kinds = {
         "r:": "the record: your fields",
-        "j:": "the job: status, result, lease",
-        "l:": "the journal: replayed after a crash",
+        "j:": "the job: status, result",
+        "l:": "the journal, as below",
     }
     store, job = mesh.store, f"word:{word}"
     base = store.keys.base(store.keys.partition(job))
@@ -295,13 +296,14 @@ async def _look_inside(tell: Teller, mesh: MeshData, word: str) -> None:
     for key, meaning in keys:
         kind, left, size = await _key_facts(mesh, key)
         facts.append({"key": key, "type": kind, "ttl_ms": left, "bytes": size})
-        life = f"{duration_text(left)} left" if left > 0 else "stays"
-        table.add_row(Text(key, "cyan"), kind, life, f"{size} bytes", Text(meaning, "dim"))
+        life = f"{duration_text(left)}" if left > 0 else "stays"
+        table.add_row(Text(key, "cyan"), kind, life, f"{size} B", Text(meaning, "dim"))
     entries = await store.command(store.keys.partition(job), "LRANGE", keys[2][0], 0, MOST_SHOWN)
     journal = [parse(place, raw) for place, raw in enumerate(entries)]
     told = [{"kind": one.kind, "name": one.name, "payload": one.payload.decode("utf-8", "replace")} for one in journal]
     tell.step(f"What Redis holds of {word!r}", keys=facts, journal=told)
     tell.say(table)
+    tell.note("After a crash another process reads the journal, and goes on where it ends:")
     for one in told:
         tell.say(
             Text.assemble(("  · ", "dim"), (f"{one['kind']} ", "magenta"), one["name"], ("  → ", "dim"), one["payload"])
@@ -320,7 +322,7 @@ async def _search(tell: Teller, mesh: MeshData, word: str) -> None:
     query = mesh.find(Word).where(Word.id == word)
     if mesh.store.has_search:
         cost = await measured(mesh, mesh.create_index(Word))
-        tell.step("Created the index from the pydantic model", cost.ms, str(cost), commands=cost.trips)
+        tell.step("Indexed the pydantic model", cost.ms, str(cost), commands=cost.trips)
         fields = ", ".join(f"{name}: {_annotation(one.annotation)}" for name, one in Word.model_fields.items())
         tell.say(Text.assemble(("class ", "magenta"), 'Word(Record, entity="word")', ("  " + fields, "dim")))
     else:

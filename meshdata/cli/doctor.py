@@ -81,7 +81,7 @@ async def _namespace(mesh: MeshData) -> list[Finding]:
     findings = [Finding("ok" if form == FORMAT else "fault", "namespace", words)]
     waiting = sum([await store.command(p, "XLEN", store.keys.dead(p)) for p in range(store.partitions)])
     if waiting:
-        advice = "These were given up; look at them with `meshdata show`."
+        advice = "Runs that brought down every process that took them; their jobs have failed."
         findings.append(Finding("risk", "dead letters", str(waiting), advice))
     return findings
 

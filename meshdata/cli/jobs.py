@@ -1,4 +1,4 @@
-"""One job from the command line: execute, show, list, signal, hook, interrupt, flush. Bodies only; options are in `__init__`."""
+"""Jobs from the command line: execute, show, list, signal, hook, interrupt, flush. The options are in `__init__`."""
 
 from typing import Any
 

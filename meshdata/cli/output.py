@@ -147,7 +147,7 @@ def plain(value: Any) -> Any:
 
 
 def value_of(word: str) -> Any:
-    """A word of the command line as a value: JSON where it is JSON (3, true, '{"a": 1}', '"3"'), else the text itself."""
+    """A word of the command line as a value: JSON where it is JSON (3, true, '{"a": 1}', '"3"'), else the text."""
     try:
         return json.loads(word)
     except ValueError:

@@ -14,7 +14,7 @@ LOOK_S = 0.5
 
 
 def serve_redis(place: Place, path: str | None) -> int:
-    """Run a Redis with search until Ctrl-C or SIGTERM. With a path its data is kept there, without one it goes with it."""
+    """Run a Redis with search until Ctrl-C or SIGTERM. With a path its data is kept there, without one nowhere."""
 
     def body() -> None:
         stop = threading.Event()

@@ -16,7 +16,7 @@ def load(target: str) -> Any:
     """The object that `package.module:name` names, looked for in the current folder too.
 
     Raises:
-        InvalidOptions: it cannot be imported for a reason that lies in the name. What the module itself raises comes through.
+        InvalidOptions: the name leads nowhere. What the module itself raises comes through.
     """
     module_name, colon, path = target.partition(":")
     if not colon or not module_name or not path:
@@ -27,7 +27,7 @@ def load(target: str) -> Any:
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        # Only the named module (or a package above it) is the caller's mistake; a missing import inside it is not ours to hide.
+        # A missing module that was not named is missing inside the named one: not ours to hide.
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise InvalidOptions(f"there is no module {error.name!r}, seen from {here}", argument="TARGET") from error
         raise

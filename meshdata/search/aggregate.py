@@ -44,6 +44,9 @@ GROUP_LIMIT = 100_000
 
 _NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _MERGED = {"COUNT", "SUM", "MIN", "MAX", "AVG"}
+_OF_NOTHING = {"COUNT", "SUM", "COUNT_DISTINCT", "TOLIST"}
+"""Reducers that have an answer for a group in which no record has the field."""
+
 _PLAIN_TEXT = re.compile(r"[^'\"\\\x00-\x1f\x7f]*")
 
 
@@ -257,7 +260,9 @@ class _Steps:
         if has_knn(self.tree):
             raise QueryInvalid("knn() finds single records; aggregate over a near() or another condition")
         # each field that is reduced gets a column saying how many records of the group have it
-        self.counts = {name: f"__n{at}" for at, name in enumerate(dict.fromkeys(wanted[len(self.groups) :]))}
+        # and so does each that is grouped by, where rows are sorted or chosen by it
+        told = wanted if request.order or request.after else wanted[len(self.groups) :]
+        self.counts = {name: f"__n{at}" for at, name in enumerate(dict.fromkeys(told))}
 
     def _at(self, name: str) -> str:
         return f"@{self.columns[name].attribute if name in self.columns else name}"
@@ -296,10 +301,21 @@ class _Steps:
                 yield from ("APPLY", step, "AS", name)
             else:
                 yield from ("FILTER", step if isinstance(step, str) else self._filter(step))
+        # the module puts groups without the value first; here they come last, as records do in a search
+        for at, key in enumerate(self.request.order):
+            yield from ("APPLY", self._there(key.name), "AS", f"__s{at}")
         if self.request.order:
-            yield from ("SORTBY", 2 * len(self.request.order))
-            for key in self.request.order:
-                yield from (self._at(key.name), "DESC" if key.descending else "ASC")
+            yield from ("SORTBY", 4 * len(self.request.order))
+            for at, key in enumerate(self.request.order):
+                yield from (f"@__s{at}", "DESC", self._at(key.name), "DESC" if key.descending else "ASC")
+
+    def _there(self, name: str) -> str:
+        """Whether a group has a value of this name: the module says 0 for the mean of nothing."""
+        reduced = dict(self.request.reducers).get(name)
+        counted = name if reduced is None else reduced.field if reduced.function not in _OF_NOTHING else ""
+        if counted in self.counts:
+            return f"@{self.counts[counted]} > 0"
+        return f"exists({self._at(name)})"
 
     def _filter(self, tree: Condition) -> str:
         """A condition on the groups as an expression of the module's. It binds nothing: only numbers and plain text."""
@@ -311,11 +327,8 @@ class _Steps:
             case Not(part):
                 return f"!({self._filter(part)})"
             case Unbound(name, op, values) if op in _COMPARISONS:
-                there = f"exists({self._at(name)})"
-                if (reduced := dict(self.request.reducers).get(name)) and reduced.field and reduced.function != "SUM":
-                    there += f" && @{self.counts[reduced.field]} > 0"  # the module says 0 for the mean of nothing
                 told = [f"{self._at(name)} {_COMPARISONS[op]} {_literal(name, value)}" for value in values]
-                return f"({there} && ({' || '.join(told)}))"
+                return f"({self._there(name)} && ({' || '.join(told)}))"
         raise QueryInvalid('having() takes conditions on the row: field("n") > 2')
 
     # --- rows ---------------------------------------------------------------------------------------------------------
@@ -328,7 +341,7 @@ class _Steps:
         for name in (*self.groups, *reducers, *applied):
             value = row.fields.get(self._at(name)[1:])
             one = reducers.get(name)
-            if one is not None and one.field and one.function not in ("SUM", "COUNT_DISTINCT", "TOLIST"):
+            if one is not None and one.field and one.function not in _OF_NOTHING:
                 value = value if float(row.fields.get(self.counts[one.field]) or 0) else None
             found[name] = self._read(value, one, self.columns.get(one.field if one else name))
         return found

@@ -20,7 +20,6 @@ from meshdata.search.fulltext import DISTANCE, Query, compile_query
 from meshdata.search.index import Index
 from meshdata.search.predicate import number_of, predicate, text_of
 from meshdata.search.query import (
-    And,
     Condition,
     Everything,
     Field,
@@ -32,6 +31,7 @@ from meshdata.search.query import (
     Words,
     all_of,
     bind,
+    both,
     condition_of,
     leaves,
 )
@@ -319,7 +319,7 @@ class Find(Generic[T]):
         plan = replace(plan, order=plan.order or ((by, descending),))
         async for row in self._walk_by_range(plan, by, descending):
             yield row
-        without = replace(plan, tree=_both(plan.tree, Missing(by)))
+        without = replace(plan, tree=both(plan.tree, Missing(by)))
         async for row in self._walk_by_offset(without, 0):
             yield row
 
@@ -337,7 +337,7 @@ class Find(Generic[T]):
         skip, seen = 0, set[str]()  # how many rows at `last` were given already, and which
         while True:
             low, high = (None, last) if descending else (last, None)
-            ranged = replace(plan, tree=_both(plan.tree, Range(by, low, high)))
+            ranged = replace(plan, tree=both(plan.tree, Range(by, low, high)))
             _, rows, length = await self._fetch(ranged, skip, _BATCH)
             for row in rows:
                 if _id(row) not in seen:
@@ -431,10 +431,6 @@ def _sort_value(column: Column, rows: list[Row]) -> Callable[[Row], Any]:
         return None if text is None else text.encode("utf-8", "surrogateescape")
 
     return value
-
-
-def _both(tree: Condition, other: Condition) -> Condition:
-    return And((*tree.parts, other)) if isinstance(tree, And) else And((tree, other))
 
 
 def _id(row: Row) -> str:

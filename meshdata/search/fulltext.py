@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 
 from meshdata.errors import QueryInvalid
+from meshdata.search.fields import Text
 from meshdata.search.query import (
     And,
     Condition,
@@ -78,20 +79,15 @@ def compile_query(tree: Condition) -> Query:
 def _node(tree: Condition, query: Query) -> str:
     match tree:
         case Everything():
-            return "*"
+            return "*"  # by itself only: bind leaves it nowhere else, and the language has it nowhere else
         case Nothing():
             return _NEVER
         case And(parts):
-            # "*" stands only by itself in the language
-            some = [part for part in parts if not isinstance(part, Everything)]
-            return f"({' '.join(_node(part, query) for part in some)})" if some else "*"
+            return f"({' '.join(_node(part, query) for part in parts)})"
         case Or(parts):
-            if any(isinstance(part, Everything) for part in parts):
-                return "*"
             return f"({'|'.join(_node(part, query) for part in parts)})"
         case Not(part):
-            inner = _node(part, query)
-            return _NEVER if inner == "*" else f"(-{inner})"
+            return f"(-{_node(part, query)})"
         case RawText(text, params):
             query.params.update(params)
             return f"({text})"
@@ -114,7 +110,10 @@ def _leaf(tree: Condition, query: Query) -> str:
             return f"{_at(column.exact_attribute)}:{{{_part(text, query, front=True)}}}"
         case Words(column, words):
             found = [f"{_word(query, word)}{'*' if starred else ''}" for word, starred in words]
-            return f"({' '.join(f'{_at(column.attribute)}:({one})' for one in found)})"
+            text = f"({' '.join(f'{_at(column.attribute)}:({one})' for one in found)})"
+            # said here, since the module forgets it for a field that is not stemmed
+            sounds = isinstance(column.option, Text) and column.option.phonetic
+            return f"({text}=>{{$phonetic:true}})" if sounds else text
         case Phrase(column, words):
             bound = " ".join(_phrase_word(query, words, at) for at in range(len(words)))
             return f"({_at(column.attribute)}:({bound}))=>{{$slop:0;$inorder:true}}"

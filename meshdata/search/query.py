@@ -390,7 +390,12 @@ def _prefix(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:
 def _infix(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:
     if column.codec.element is not None:
         return _equal(column, Op.EQ, values)
-    return _part(Infix, column, _string(values[0]))
+    text = _string(values[0])
+    if len(text) == 1 and getattr(column.option, "suffix", False):
+        raise ValueError(
+            "a field with suffix=True is asked for two letters or more: its index holds no shorter endings"
+        )
+    return _part(Infix, column, text)
 
 
 def _part(node: Callable[[Column, str], Condition], column: Column, text: str) -> Condition:
@@ -567,7 +572,7 @@ def _bind(tree: Condition, schema: Schema[Any] | None) -> Condition:
         case Or(parts):
             return _flat(Or, [_bind(part, schema) for part in parts])
         case Not(part):
-            return ~_bind(part, schema)
+            return _negated(_bind(part, schema))
         case Unbound(name, op, values):
             return leaf(_loose_column(name, op, values) if schema is None else schema.column(name), op, values)
         case Everything() | Nothing() | RawText():
@@ -583,10 +588,31 @@ def _bind(tree: Condition, schema: Schema[Any] | None) -> Condition:
 
 
 def _flat(node: type[And] | type[Or], parts: list[Condition]) -> Condition:
+    """The parts as one node, without nodes of the same kind below it and without what decides nothing."""
+    neutral, decisive = (Everything, Nothing) if node is And else (Nothing, Everything)
     flat: list[Condition] = []
     for part in parts:
-        flat.extend(part.parts if isinstance(part, node) else (part,))
-    return node(tuple(flat))
+        if isinstance(part, decisive):
+            return part
+        if not isinstance(part, neutral):
+            flat.extend(part.parts if isinstance(part, node) else (part,))
+    if not flat:
+        return neutral()
+    return flat[0] if len(flat) == 1 else node(tuple(flat))
+
+
+def both(left: Condition, right: Condition) -> Condition:
+    """Two bound trees that both hold, as a bound tree."""
+    return _flat(And, [left, right])
+
+
+def _negated(part: Condition) -> Condition:
+    match part:
+        case Everything():
+            return Nothing()
+        case Nothing():
+            return Everything()
+    return ~part
 
 
 def has_knn(tree: Condition) -> bool:

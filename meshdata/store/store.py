@@ -283,12 +283,17 @@ class Store:
         self._carried(partition, reply[1])
         return bool(reply[0] == b"OK")
 
-    async def again(self, claim: Claim, *, drop: int | None, delay_ms: int, attempt: int) -> bool:
-        """Give a failed run back for another attempt after a pause, less the journal entry it failed on."""
+    async def again(
+        self, claim: Claim, *, drop: int | None, after: Sequence[str], delay_ms: int, attempt: int
+    ) -> bool:
+        """Give a failed run back for another attempt after a pause, less the journal entry it failed on and the calls
+        made after that (their positions)."""
+        partition = self._of(claim.run)
         reply = await self._script(
-            "again", self._of(claim.run), claim.run, claim.fence, self.process, claim.stream, claim.message,
-            "" if drop is None else drop, delay_ms, attempt,
+            "again", partition, claim.run, claim.fence, self.process, claim.stream, claim.message,
+            "" if drop is None else drop, delay_ms, attempt, *after,
         )  # fmt: skip
+        self._carried(partition, reply[1])
         return bool(reply[0] == b"OK")
 
     async def suspend(self, claim: Claim, *, seen: int, how: str, problem: str = "") -> str:
@@ -427,10 +432,13 @@ class Store:
         self._carried(partition, reply[2])
         return reply[0], None if reply[1] < 0 else reply[1]
 
-    async def reply(self, run: str, pos: str, *, code: str, payload: bytes, stream: str, message: bytes) -> bool:
-        """Bring the outcome of an activity run for another worker's workflow, and consume its message."""
+    async def reply(
+        self, run: str, pos: str, *, code: str, payload: bytes, delay_ms: int = 0, stream: str, message: bytes
+    ) -> bool:
+        """Bring what came of an activity run for another worker's workflow, and consume its message. With code "try"
+        it is to be tried again after a pause."""
         partition = self._of(run)
-        answer = await self._script("reply", partition, run, pos, code, payload, stream, message)
+        answer = await self._script("reply", partition, run, pos, code, payload, delay_ms, stream, message)
         self._carried(partition, answer[1])
         return bool(answer[0] == b"OK")
 

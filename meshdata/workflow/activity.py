@@ -7,7 +7,7 @@ queue. Outside a workflow it is a plain call.
 import asyncio
 import functools
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, overload
@@ -22,13 +22,16 @@ from meshdata.errors import (
     NotInWorkflow,
     failure_payload,
 )
-from meshdata.values import Duration, duration_ms, from_json, to_json
+from meshdata.values import Duration, check_entity, check_key, duration_ms, from_json, to_json
 from meshdata.workflow.context import running
 from meshdata.workflow.function import Function
 from meshdata.workflow.runner import Call, Run, durable
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+InThread = Callable[..., Coroutine[Any, Any, Any]]
+"""Runs a plain function in a thread of the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,9 @@ class Activity(Generic[P, R]):
         if retry is not None and not isinstance(retry, RetryPolicy):
             raise InvalidOptions(f"retry is a RetryPolicy; got {type(retry).__name__}", argument="retry")
         self.function = Function(fn, name)
+        check_key(self.function.name, argument="name")
+        if queue is not None:
+            check_entity(queue, argument="queue")
         self.retry = retry or ONCE
         self.queue = queue
         self.timeout_s = None if timeout is None else (duration_ms(timeout, argument="timeout") or 0) / 1000
@@ -90,7 +96,7 @@ class Activity(Generic[P, R]):
     @property
     def topic(self) -> str:
         """Where a worker serves it, if it names a queue."""
-        return f"{self.queue}/{self.name}"
+        return activity_topic(self.queue or "", self.name)
 
     def __repr__(self) -> str:
         return f"<activity {self.name}>"
@@ -113,10 +119,13 @@ class Activity(Generic[P, R]):
     # --- on another worker --------------------------------------------------------------------------------------------
 
     def _on_queue(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
-        body = to_json({"a": list(args), "k": kwargs}, argument="args")
+        said: dict[str, Any] = {"a": list(args), "k": kwargs, "t": self.timeout_s}
+        if self.retry is not ONCE:
+            said["r"] = self.retry.to_data()
+        body = to_json(said, argument="args")
 
         def live(run: Run, call: Call) -> None:
-            run.write("call", call.position, self.name, self.topic, body)
+            run.write("call", call.position, self.name, self.topic, body[:-1] + b',"n":%d}' % (call.attempts + 1))
 
         return durable(self.name, "activity", self.name, live, decode=self._decode)
 
@@ -127,55 +136,88 @@ class Activity(Generic[P, R]):
         call.task = run.host.spawn(self._attempt(args, kwargs, run, call))
 
     async def _attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
-        attempt = call.attempts + 1
-        key = f"{run.job}/{run.dimension}/{call.position}"
-        token = _info.set(ActivityInfo(run.job, self.name, attempt, key))
         try:
-            result = await self._within_time(args, kwargs, run)
-            payload = to_json(result, argument="result")
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self._failed(run, call, attempt, error)
-        else:
-            run.record(call, "ok", payload)
+            work = functools.partial(_work, run.host.in_thread, self.function, args, kwargs)
+            code, payload, delay = await attempt_once(
+                work, ActivityInfo(run.job, self.name, call.attempts + 1, _key(run.name, call.position)),
+                retry=self.retry, timeout_s=self.timeout_s,
+            )  # fmt: skip
+            if code == "try":
+                run.try_again(call, payload, delay)
+            else:
+                run.record(call, code, payload)
         finally:
-            _info.reset(token)
             run.end_inline()
 
-    async def _within_time(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
-        work = self._work(args, kwargs, run)
-        if self.timeout_s is None:
-            return await work
-        limit = asyncio.timeout(self.timeout_s)
-        try:
-            async with limit:
-                return await work
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise MeshTimeout(f"activity {self.name} took longer than {self.timeout_s:g} s", job_id=run.job) from error
 
-    async def _work(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run) -> Any:
-        if self.function.is_async:
-            return await self.function.fn(*args, **kwargs)
-        result = await run.host.in_thread(self.function.fn, *args, **kwargs)
-        return await result if asyncio.iscoroutine(result) else result
+def activity_topic(queue: str, name: str) -> str:
+    """Where the workers of a queue find an activity's work."""
+    return f"{queue}/{name}"
 
-    def _failed(self, run: Run, call: Call, attempt: int, error: Exception) -> None:
-        if self.retry.grants(attempt, error):
+
+def _key(run: str, position: str) -> str:
+    dimension, _, job = run.partition(" ")
+    return f"{job}/{dimension}/{position}"
+
+
+async def _work(in_thread: InThread, function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    if function.is_async:
+        return await function.fn(*args, **kwargs)
+    result = await in_thread(function.fn, *args, **kwargs)
+    return await result if asyncio.iscoroutine(result) else result
+
+
+async def attempt_once(
+    work: Callable[[], Coroutine[Any, Any, Any]], about: ActivityInfo, *, retry: RetryPolicy, timeout_s: float | None
+) -> tuple[str, bytes, int]:
+    """Run an activity's function once.
+
+    Returns:
+        What the journal gets: the code (ok, err, or try if it failed and is to be tried again), the result or the error
+        as JSON, and for try the pause in ms.
+    """
+    token = _info.set(about)
+    try:
+        return "ok", to_json(await _within(work, about, timeout_s), argument="result"), 0
+    except Exception as error:
+        attempt, code = about.attempt, None
+        if retry.grants(attempt, error):
             payload = to_json(failure_payload(error, attempts=attempt), argument="error")
-            call.state = "waiting"
-            delay = self.retry.delay_ms(attempt, dice=random.random)
-            run.write("try", call.position, call.name, payload, delay)
-            return
+            return "try", payload, retry.delay_ms(attempt, dice=random.random)
         if isinstance(error, Fatal):
-            code: int | None = CODE_FATAL
-        elif self.retry is not ONCE and not is_final(error) and attempt == self.retry.max_attempts:
+            code = CODE_FATAL
+        elif retry is not ONCE and not is_final(error) and attempt == retry.max_attempts:
             code = CODE_EXHAUSTED
-        else:
-            code = None
-        run.record(call, "err", to_json(failure_payload(error, code=code, attempts=attempt), argument="error"))
+        return "err", to_json(failure_payload(error, code=code, attempts=attempt), argument="error"), 0
+    finally:
+        _info.reset(token)
+
+
+async def _within(work: Callable[[], Coroutine[Any, Any, Any]], about: ActivityInfo, timeout_s: float | None) -> Any:
+    if timeout_s is None:
+        return await work()
+    limit = asyncio.timeout(timeout_s)
+    try:
+        async with limit:
+            return await work()
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise MeshTimeout(f"activity {about.name} took longer than {timeout_s:g} s", job_id=about.job_id) from error
+
+
+async def attempt_for_another(
+    function: Function, run: str, position: str, body: bytes, in_thread: InThread
+) -> tuple[str, bytes, int]:
+    """Run an activity that a workflow elsewhere asked for, as its message has it; see `attempt_once`."""
+    said = from_json(body)
+
+    async def work() -> Any:
+        args, kwargs = function.arguments(list(said["a"]), said["k"])
+        return await _work(in_thread, function, args, kwargs)
+
+    about = ActivityInfo(run.partition(" ")[2], function.name, said["n"], _key(run, position))
+    return await attempt_once(work, about, retry=RetryPolicy.from_data(said.get("r")), timeout_s=said["t"])
 
 
 @overload

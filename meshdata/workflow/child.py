@@ -70,6 +70,7 @@ def _child(
     run = current_run(verb)
     entity = _name_of(target, run)
     position = f"{current_path().text}:{current_path().calls + 1}"
+    policy = "fail" if id is not None else "own"
     if id is None:
         # The parent and the place in it: the same on every replay, and nobody else's.
         suffix = position if run.dimension == "0" else f"{run.dimension}.{position}"
@@ -82,7 +83,7 @@ def _child(
         name=entity,
         ttl=ttl_text(ttl),
         record=True,
-        policy="fail",
+        policy=policy,
         parent="@",
         awaited=kind == "child",
         answer=to_json(id, argument="id"),

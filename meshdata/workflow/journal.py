@@ -76,13 +76,27 @@ class Journal:
         if entry.is_final:
             self._finals[entry.position] = self._finals.get(entry.position, 0) + 1
 
+    @property
+    def head(self) -> Entry | None:
+        """The next outcome to deliver, left in place."""
+        return self._ahead[0] if self._ahead else None
+
+    @property
+    def consumed(self) -> int:
+        """How many entries have been taken out: the place of the next one."""
+        return self.length - len(self._ahead)
+
     def next(self) -> Entry | None:
         """The next outcome to deliver, taken out; None when all is consumed."""
         if not self._ahead:
             return None
         entry = self._ahead.popleft()
         if entry.is_final:
-            del self._finals[entry.position]
+            left = self._finals[entry.position] - 1
+            if left:
+                self._finals[entry.position] = left
+            else:
+                del self._finals[entry.position]
         return entry
 
     @property

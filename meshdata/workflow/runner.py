@@ -40,12 +40,15 @@ from meshdata.store.store import Argument, Claim, Store
 from meshdata.values import from_json
 from meshdata.workflow.context import current_path, current_run, entered
 from meshdata.workflow.journal import Entry, Journal
-from meshdata.workflow.settle import Settler, waits, waits_on
+from meshdata.workflow.settle import Settler, is_woken_within, waits_on
 
 logger = logging.getLogger(__name__)
 
 WRITE_AGAIN_S: Final = 0.5
 """Pause before a step is tried again when the store is out of reach; its number keeps it from counting twice."""
+
+LOOK_AGAIN_S: Final = 0.1
+"""How often a replay looks whether input and output of the function's own has ended."""
 
 
 class Hosting(Protocol):
@@ -131,10 +134,10 @@ class Run:
         "__weakref__",
         "_cancelled",
         "_inline",
+        "_issued",
         "_ops",
         "_own",
         "_scheduled",
-        "_waits",
         "_writing",
         "active_at",
         "attempt",
@@ -187,7 +190,7 @@ class Run:
         self._scheduled = False
         self._writing = False
         self._inline = 0
-        self._waits = 0
+        self._issued: dict[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -216,7 +219,7 @@ class Run:
 
     def context(self) -> Context:
         """The context its code runs in."""
-        return self.host.context.run(entered, self)
+        return self.host.context.copy().run(entered, self)  # a copy: a task of the host may be in it just now
 
     def follow(self, task: "asyncio.Task[Any]") -> None:
         """A task of this run was created."""
@@ -241,8 +244,8 @@ class Run:
             raise Suspended
         future = call.future = self.host.loop.create_future()
         self.calls[call.position] = call
-        if not call.inline:
-            self._waits += 1
+        if self.policy is not ONCE:
+            self._issued[call.position] = self.journal.consumed
         if self.journal.has_more:
             self.fresh.append(call)
             self.host.settler.ask(self)
@@ -256,13 +259,12 @@ class Run:
             return
         if call.state == "written" or self.journal.has_outcome(call.position):
             return  # its outcome is on the way and will be passed over
-        if call.inline:
-            if call.task is not None:
-                call.task.cancel()
-            if call.attempts == 0:
-                del self.calls[call.position]
-                self._progress()
-                return
+        if call.task is not None:
+            call.task.cancel()
+        if call.inline and call.attempts == 0 and call.state != "waiting" and not self.journal.has_news(call.position):
+            del self.calls[call.position]  # nothing was written of it
+            self._progress()
+            return
         call.state = "cancelled"
         self._cancelled.append(call.position)
         self.write("cancel", call.position)
@@ -278,7 +280,12 @@ class Run:
         """None of the run's tasks can go on by itself: deliver the next outcome, or go on beyond the journal."""
         if self.dropped or self.over:
             return
-        while (entry := self.journal.next()) is not None:
+        while (entry := self.journal.head) is not None:
+            if entry.position not in self.calls and self._does_io():
+                # Code that awaits input and output of its own: it runs again on replay, and its call is still to come.
+                self.host.loop.call_later(LOOK_AGAIN_S, self.host.settler.ask, self, context=self.host.context)
+                return
+            self.journal.next()
             try:
                 visible = self._deliver(entry)
             except ReplayError as error:
@@ -302,16 +309,8 @@ class Run:
             raise ReplayError(f"{entry.kind} {entry.name}".rstrip(), "no such call", entry.position)
         if call.kind != entry.kind or call.name != entry.name:
             raise ReplayError(f"{entry.kind} {entry.name}".rstrip(), str(call), entry.position)
-        if entry.code == "try":
-            call.attempts += 1
-            call.state = "waiting"
-            return False
-        if entry.code == "due":
-            call.state = "new"
-            if not self.journal.has_news(entry.position):
-                if call in self.fresh:
-                    self.fresh.remove(call)
-                self._go_live(call)
+        if not entry.is_final:
+            self._told_of_attempt(call, entry)
             return False
         self._forget(call)
         future = call.future
@@ -328,9 +327,21 @@ class Run:
             future.set_exception(failure)
         return True
 
+    def _told_of_attempt(self, call: Call, entry: Entry) -> None:
+        """An attempt failed, or the next one is due. Whether it is still wanted shows when the journal is used up."""
+        if call.state in ("cancelled", "void"):
+            if call.state == "void" and not self.journal.has_news(entry.position):
+                self._forget(call)
+        elif entry.code == "try":
+            call.attempts += 1
+            call.state = "waiting"
+        else:
+            call.state = "new"
+            if call not in self.fresh:
+                self.fresh.append(call)
+
     def _forget(self, call: Call) -> None:
-        if self.calls.pop(call.position, None) is not None and not call.inline:
-            self._waits -= 1
+        self.calls.pop(call.position, None)
 
     def came(self, index: int, raw: bytes | None) -> None:
         """A hint: the journal has an entry at `index`; `raw` if it was small."""
@@ -376,6 +387,13 @@ class Run:
         call.state = "written"
         self._own.append((call.position, call.kind, code, call.name, payload))
         self.write("done", call.position, call.kind, code, call.name, payload)
+
+    def try_again(self, call: Call, payload: bytes, delay_ms: int) -> None:
+        """An attempt failed, and another is granted after a pause."""
+        if self.dropped or self.over or call.position not in self.calls or call.state == "cancelled":
+            return
+        call.state = "waiting"
+        self.write("try", call.position, call.name, payload, delay_ms)
 
     def begin_inline(self) -> None:
         """Work of this run is done in this process."""
@@ -433,7 +451,9 @@ class Run:
             self.journal.extend(seen, stepped.entries)
         for position in cancelled:
             call = self.calls.get(position)
-            if call is not None and not self.journal.has_news(position):
+            if call is not None and self.journal.has_news(position):
+                call.state = "void"
+            elif call is not None:
                 self._forget(call)
         if self._ops:
             self._schedule()
@@ -445,7 +465,7 @@ class Run:
     def is_waiting(self) -> bool:
         """Whether it only waits for what comes from outside: it needs no slot."""
         return (
-            self._waits > 0
+            bool(self.calls)
             and self._inline == 0
             and not self._ops
             and not self._writing
@@ -455,17 +475,18 @@ class Run:
 
     @property
     def can_suspend(self) -> bool:
-        """Whether dropping it from memory loses nothing: every task waits on durable calls, directly or by gather."""
-        if not self.is_waiting or self.fresh:
-            return False
-        futures = {call.future for call in self.calls.values()}
-        return all(waits(task) and self._is_durable(waits_on(task), futures) for task in self.tasks)
+        """Whether dropping it from memory loses nothing: its tasks wait on durable calls, directly or by way of others."""
+        return self.is_waiting and not self.fresh and not self._does_io()
 
-    def _is_durable(self, future: Any, futures: set[Any]) -> bool:
-        if future in futures or future in self.tasks:
-            return True
-        children = getattr(future, "_children", None)
-        return children is not None and all(child.done() or self._is_durable(child, futures) for child in children)
+    def _does_io(self) -> bool:
+        """Whether one of its tasks waits on something that is neither durable nor of the run itself."""
+        futures: set[Any] = {call.future for call in self.calls.values()}
+        futures |= self.tasks
+        return not all(is_woken_within(task, futures.__contains__) for task in self.tasks)
+
+    def issued_after(self, place: int) -> list[str]:
+        """Positions of the calls that were made when the outcome at `place` was known: they may follow from it."""
+        return [position for position, consumed in self._issued.items() if consumed > place]
 
     def drop(self) -> None:
         """Take the run out of memory: its code sees `Suspended`, and nothing it does counts any more."""

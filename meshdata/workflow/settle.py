@@ -3,15 +3,18 @@
 Outcomes are delivered only to settled runs, one at a time. What a run does between two deliveries is then a function of
 what it was given before, and replay takes the same way through every race.
 
-Two private parts of asyncio are used, here and nowhere else, with a test that fails when they change:
-`Task._fut_waiter`, what a task waits on, and the loop's `_ready` queue. The queue matters because a future's callbacks
-run a tick after it is done: between the end of an activity and the wake-up of a task that awaits a `gather` around it
-there is a tick in which every task still waits. Counting a fixed number of quiet ticks instead would break on gathers
-nested deeper than the number. Where a loop has no such queue (uvloop), that is what is done all the same.
+Private parts of asyncio are used, here and nowhere else, with a test that fails when they change: `Task._fut_waiter`,
+what a task waits on; the loop's `_ready` queue; a gather's `_children` and the arguments of `asyncio.wait`. The queue
+matters because a future's callbacks run a tick after it is done: between the end of an activity and the wake-up of a
+task that awaits a `gather` around it there is a tick in which every task still waits. Counting a fixed number of quiet
+ticks instead would break on gathers nested deeper than the number. Where a loop has no such queue (uvloop), that is what
+is done all the same. With the queue in sight the tasks need not be looked at: one that can go on stands in it.
 """
 
 import asyncio
-from collections.abc import Collection
+from asyncio import locks, queues, taskgroups, tasks
+from collections.abc import Callable, Collection
+from types import FrameType
 from typing import Any, Final, Protocol
 
 from meshdata.workflow.context import run_of
@@ -39,6 +42,45 @@ def waits_on(task: "asyncio.Task[Any]") -> Any:
     return task._fut_waiter  # type: ignore[attr-defined]
 
 
+_PRIMITIVES: Final = frozenset({locks.__file__, queues.__file__, taskgroups.__file__})
+_WAIT: Final = tasks._wait.__code__  # type: ignore[attr-defined]
+
+
+def is_woken_within(task: "asyncio.Task[Any]", ours: Callable[[Any], bool]) -> bool:
+    """Whether only the run itself can wake a task: it waits on durable calls or tasks of the run (`ours`), directly, by
+    `gather` or `wait`, or in a lock, queue or task group. What it may wait on otherwise is input and output of its own.
+    """
+    waiter = waits_on(task)
+    if waiter is None or waiter.done():
+        return False
+    if _comes_from(waiter, ours):
+        return True
+    frame = _innermost(task)
+    if frame is None:
+        return False
+    if frame.f_code is _WAIT:
+        awaited = frame.f_locals
+        return awaited["timeout"] is None and all(one.done() or _comes_from(one, ours) for one in awaited["fs"])
+    return frame.f_code.co_filename in _PRIMITIVES
+
+
+def _comes_from(future: Any, ours: Callable[[Any], bool]) -> bool:
+    if ours(future):
+        return True
+    children = getattr(future, "_children", None)
+    return children is not None and all(child.done() or _comes_from(child, ours) for child in children)
+
+
+def _innermost(task: "asyncio.Task[Any]") -> FrameType | None:
+    """The frame a waiting task stands in: the end of the chain of awaits."""
+    at: Any = task.get_coro()
+    frame: FrameType | None = None
+    while (inner := getattr(at, "cr_frame", None) or getattr(at, "gi_frame", None)) is not None:
+        frame = inner
+        at = getattr(at, "cr_await", None) or getattr(at, "gi_yieldfrom", None)
+    return frame
+
+
 class Settler:
     """Calls the runs that asked as soon as they are settled; one look at the ready queue a tick serves them all."""
 
@@ -64,7 +106,7 @@ class Settler:
         self._scheduled = False
         stirring = self._stirring()
         for run, quiet in list(self._asking.items()):
-            if run in stirring or not all(map(waits, run.tasks)):
+            if run in stirring or not (self._sees_queue or all(map(waits, run.tasks))):
                 self._asking[run] = 0
             elif self._sees_queue or quiet >= QUIET_TICKS:
                 del self._asking[run]

@@ -28,6 +28,7 @@ from meshdata.errors import (
 )
 from meshdata.store.store import Argument, Claim, Leased, Store
 from meshdata.values import from_json, to_json
+from meshdata.workflow.activity import attempt_for_another
 from meshdata.workflow.function import Function
 from meshdata.workflow.runner import Run
 from meshdata.workflow.settle import Settler
@@ -373,7 +374,9 @@ class Host:
             delay = policy.delay_ms(attempts, dice=random.random)
             logger.info("a run failed and will be tried again", extra={"job_id": run.job, "attempt": attempts})
             drop = _entry_of(error)
-            await self._surely(partial(self.store.again, run.claim, drop=drop, delay_ms=delay, attempt=attempts))
+            after = [] if drop is None else run.issued_after(drop)
+            again = partial(self.store.again, run.claim, drop=drop, after=after, delay_ms=delay, attempt=attempts)
+            await self._surely(again)
             return
         code = failure_code(error, policy, attempts)
         payload = to_json(failure_payload(error, code=code, attempts=attempts), argument="error")
@@ -404,21 +407,14 @@ class Host:
         self._take_slot(service)
         claim = message.claim
         try:
-            code, payload = "ok", b"null"
-            try:
-                body = from_json(message.body or b"{}")
-                result = await self.call(service.function, body["a"], body.get("k") or {})
-                payload = to_json(result, argument="result")
-            except Exception as error:
-                code = "err"
-                final = CODE_FATAL if is_final(error) else None
-                payload = to_json(failure_payload(error, code=final), argument="error")
-            await self._surely(
-                partial(
-                    self.store.reply, claim.run, message.position, code=code, payload=payload,
-                    stream=claim.stream, message=claim.message,
-                )
+            code, payload, delay = await attempt_for_another(
+                service.function, claim.run, message.position, message.body or b"", self.in_thread
+            )
+            reply = partial(
+                self.store.reply, claim.run, message.position, code=code, payload=payload, delay_ms=delay,
+                stream=claim.stream, message=claim.message,
             )  # fmt: skip
+            await self._surely(reply)
         finally:
             self._release_slot(service)
 

@@ -98,6 +98,8 @@ class Trail:
 class Fleet:
     """Workers on one namespace, and a plain client to look at what they wrote."""
 
+    until = staticmethod(until)
+
     def __init__(self, url: str, namespace: str, partitions: int, folder: Path, client: redis.Redis) -> None:
         self.url = url
         self.namespace = namespace

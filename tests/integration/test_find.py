@@ -246,9 +246,7 @@ async def test_raw_text_binds_its_values(store: Store, find: Find[User]) -> None
 async def test_explain_shows_the_command(find: Find[User], store: Store) -> None:
     told = find.where(User.plan == "pro").sort(-User.age).limit(5).explain()
     alias = store.keys.alias(0, "user")
-    assert told == (
-        f"FT.SEARCH {alias} @plan:{{$p1}} SORTBY age DESC LIMIT 0 5 TIMEOUT 5000 PARAMS 2 p1 pro DIALECT 2"
-    )
+    assert told == (f"FT.SEARCH {alias} @plan:{{$p1}} SORTBY age DESC LIMIT 0 5 TIMEOUT 5000 PARAMS 2 p1 pro DIALECT 2")
 
 
 class Answering:

@@ -47,7 +47,7 @@ NEVER = "(ismissing(@_created) -ismissing(@_created))"
         (Doc.text.is_none(), "ismissing(@text)", []),
         (Doc.place.near(1, 2, 3), "@place:[$p1 $p2 $p3 km]", ["1.0", "2.0", "3.0"]),
         ((Doc.n > 1) & (Doc.tag == "a"), "(@n:[($p1 +inf] @tag:{$p2})", ["1.0", "a"]),
-        (((Doc.n > 1) | (Doc.tag == "a")) & match_all(), "((@n:[($p1 +inf]|@tag:{$p2}))", ["1.0", "a"]),
+        (((Doc.n > 1) | (Doc.tag == "a")) & match_all(), "(@n:[($p1 +inf]|@tag:{$p2})", ["1.0", "a"]),
         (~((Doc.n > 1) | (Doc.tag == "a")), "(-(@n:[($p1 +inf]|@tag:{$p2}))", ["1.0", "a"]),
         (unsafe_raw("@n:[$low 5]", low=1) & (Doc.tag == "a"), "((@n:[$low 5]) @tag:{$p2})", [1, "a"]),
     ],

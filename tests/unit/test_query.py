@@ -27,6 +27,7 @@ class Item(Record, entity="item"):
     tag: str = ""
     plan: Plan = Plan.FREE
     tags: list[str] = []
+    endings: Annotated[str, Tag(suffix=True)] = ""
     lower: Annotated[str, Tag(case_sensitive=False)] = ""
     text: Annotated[str, Text()] = ""
     both: Annotated[str, Text(exact=True)] = ""
@@ -136,6 +137,7 @@ def test_a_condition_means(condition: Any, yes: dict[str, Any] | None, no: dict[
         lambda: Item.text.fuzzy("a", 4),
         lambda: Item.text.phrase("that that"),
         lambda: Item.both.startswith("a"),
+        lambda: Item.endings.contains("a"),
         lambda: condition_of([]),
         lambda: condition_of("n > 3"),
         lambda: condition_of(True),

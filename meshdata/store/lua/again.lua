@@ -1,5 +1,6 @@
--- again: the function failed and its policy grants another attempt: drop the outcome it failed on, and queue the run
--- when its pause is over. The journal keeps everything else, so the next attempt begins where this one stood.
+-- again: the function failed and its policy grants another attempt: drop the outcome it failed on, with what was done
+-- once that was known, and queue the run when its pause is over. The journal keeps everything else, so the next attempt
+-- begins where this one stood.
 -- KEYS
 --   base     prefix  the partition's
 -- ARGV
@@ -10,13 +11,20 @@
 --   process  id      who writes
 --   stream   key     the stream its message came by, '' once that is consumed
 --   message  id      the message
---   drop     number  index of the journal entry to drop, '' for none
+--   drop     number  index of the journal entry it failed on, '' for none
 --   delay    ms      pause before the next attempt
 --   attempt  number  attempts made so far
--- RETURNS { word }
+--   ...      positions of the calls that were made when that entry was known
+-- RETURNS { word, outbox }
 --   OK, STALE
--- COST  O(journal) for the entry dropped
---- @include apply
+-- HOLDS
+--   (1) of the call it failed on and of those made after it nothing is left: the next attempt may make others there
+-- COST  O(journal) when there is an entry to drop
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @lazy apply
 if stream ~= '' then
   redis.call('XACK', stream, 'g', message)
   redis.call('XDEL', stream, message)
@@ -24,14 +32,27 @@ end
 local dim, job = split_run(run)
 local header = header_key(dim, job)
 local h = redis.call('HMGET', header, 'fence', 'owner', 'status', 'loose')
-if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) or ended(h[3]) then return { 'STALE' } end
-local journal = journal_key(dim, job)
+if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) or ended(h[3]) then return { 'STALE', 0 } end
 if drop ~= '' then
-  redis.call('LSET', journal, drop, '')
-  redis.call('LREM', journal, 1, '')
+  local journal, gone = journal_key(dim, job), {}
+  gone[string.match(redis.call('LINDEX', journal, drop), '^%d+ (%S+) ')] = true
+  for i = 12, #ARGV do gone[ARGV[i]] = true end
+  for pos in pairs(gone) do
+    local wait = redis.call('HGET', header, 'w:' .. pos)
+    if wait then
+      redis.call('HDEL', header, 'w:' .. pos)
+      fx.disarm(dim, job, pos, wait)
+    end
+  end
+  local kept = {}
+  for _, entry in ipairs(redis.call('LRANGE', journal, 0, -1)) do
+    if not gone[string.match(entry, '^%d+ (%S+) ')] then kept[#kept + 1] = entry end
+  end
+  redis.call('DEL', journal)
+  fx.in_parts('RPUSH', journal, kept)
 end
 redis.call('SREM', base .. 'own:' .. process, run)
 redis.call('HINCRBY', header, 'fence', 1)
 redis.call('HSET', header, 'status', 'backoff', 'owner', '', 'attempt', attempt)
-set_timer('q ' .. run, now_n + tonumber(delay))
-return { 'OK' }
+fx.set_timer('q ' .. run, now_up + tonumber(delay))
+return { 'OK', fx.outbox }

@@ -17,10 +17,10 @@
 -- COST  O(fields)
 --- @include record
 if create == '0' or rev ~= '' then
-  local found = redis.call('HGET', record_key(job), '_rev')
+  local found = redis.call('HGET', fx.record_key(job), '_rev')
   if not found and create == '0' then return { 'NOTFOUND', '' } end
   if rev ~= '' and (found or '0') ~= rev then return { 'CONFLICT', found or '0' } end
 end
 local arguments = {}
 for i = 7, #ARGV do arguments[i - 6] = ARGV[i] end
-return { change_record(job, op, arguments, nil) }
+return { fx.change_record(job, op, arguments, nil) }

@@ -19,7 +19,10 @@
 -- HOLDS
 --   (1) a job has one end; its result, record, expiry, parent and waiters learn of it together
 -- COST  O(waits left over + waiters)
---- @include apply
+--- @include ended
+--- @include finish
+--- @lazy record
+--- @lazy apply
 if stream ~= '' then
   redis.call('XACK', stream, 'g', message)
   redis.call('XDEL', stream, message)
@@ -29,4 +32,4 @@ local h = redis.call('HMGET', header_key(dim, job), 'fence', 'owner', 'status')
 if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) then return { 'STALE', 0 } end
 if ended(h[3]) then return { 'OK', 0 } end
 fx.finish(dim, job, status, code, payload, '', problem)
-return { 'OK', outbox }
+return { 'OK', fx.outbox }

@@ -11,7 +11,11 @@
 --   (1) a timer leaves the set in the script that carries it out, so it fires once
 --   (2) no timer fires early
 -- COST  O(limit)
---- @include apply
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @lazy apply
 local PAYLOADS = { wait = 'timeout', activity = 'due' }
 local due = redis.call('ZRANGEBYSCORE', base .. 'timers', '-inf', now, 'LIMIT', 0, limit)
 for _, member in ipairs(due) do
@@ -32,4 +36,4 @@ local head = redis.call('ZRANGE', base .. 'timers', 0, 0, 'WITHSCORES')
 local left = -1
 if head[2] then left = math.max(0, math.ceil(tonumber(head[2]) - now_n)) end
 if #due > 0 then redis.call('PUBLISH', base .. 'timer-hint', left .. ' ' .. process) end
-return { #due, left, outbox }
+return { #due, left, fx.outbox }

@@ -7,5 +7,9 @@
 --   job      text    "<entity>:<id>"
 -- RETURNS { keys removed, outbox }
 -- COST  O(hooks + children)
---- @include apply
-return { fx.flush(job), outbox }
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @lazy apply
+return { fx.flush(job), fx.outbox }

@@ -12,6 +12,10 @@
 -- RETURNS { word, dimension, outbox }
 --   OK, NOTFOUND, CLOSED (the job takes no hooks, or no more)
 -- COST  O(1)
---- @include apply
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @lazy apply
 local word, dimension = fx.start_hook(job, topic, body, name, waiter, '')
-return { word, dimension, outbox }
+return { word, dimension, fx.outbox }

@@ -13,5 +13,9 @@
 -- RETURNS { word, outbox }
 --   OK, NOTFOUND, ENDED
 -- COST  O(hooks + children)
---- @include apply
-return { fx.interrupt(job, payload, problem, descend, throw, ttl, ''), outbox }
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @lazy apply
+return { fx.interrupt(job, payload, problem, descend, throw, ttl, ''), fx.outbox }

@@ -10,7 +10,11 @@
 --   ...      topics
 -- RETURNS { runs taken out of parking }
 -- COST  O(topics + parked runs)
---- @include apply
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @lazy apply
 --- @include real_now
 local unparked = 0
 for i = 5, #ARGV do

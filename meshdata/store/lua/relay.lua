@@ -10,7 +10,12 @@
 -- HOLDS
 --   (1) messages of a source are applied in the order of their numbers, each once, whoever relays them how often
 -- COST  O(messages)
---- @include apply
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @include pack
+--- @lazy apply
 local last = tonumber(redis.call('HGET', base .. 'inseq', source)) or 0
 for i = 4, #ARGV do
   local m = unpack_list(ARGV[i])
@@ -21,4 +26,4 @@ for i = 4, #ARGV do
   end
 end
 redis.call('HSET', base .. 'inseq', source, last)
-return { last, outbox }
+return { last, fx.outbox }

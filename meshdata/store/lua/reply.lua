@@ -6,16 +6,30 @@
 --   here     number  this partition
 --   run      text    the run that asked
 --   pos      text    the call's position
---   code     word    ok or err
+--   code     word    ok, err, or try: it failed and is to be tried again
 --   payload  bytes   result or error
+--   delay    ms      for try: the pause before the next attempt
 --   stream   key     the stream the message came by
 --   message  id      the message
 -- RETURNS { word, outbox }
 --   OK      delivered
 --   STALE   nobody waits for it any more
 -- COST  O(1)
---- @include apply
+--- @include fx
+--- @include keys
+--- @include now
+--- @include append
+--- @lazy apply
 redis.call('XACK', stream, 'g', message)
 redis.call('XDEL', stream, message)
-local word = fx.deliver(run, pos, code, payload) and 'OK' or 'STALE'
-return { word, outbox }
+if code ~= 'try' then return { fx.deliver(run, pos, code, payload) and 'OK' or 'STALE', fx.outbox } end
+-- The wait stands on, now for its timer; an attempt that was run twice and failed twice counts once.
+local dim, job = split_run(run)
+local header = header_key(dim, job)
+local name = string.match(redis.call('HGET', header, 'w:' .. pos) or '', '^activity %d+ 0 (.*)$')
+if not name then return { 'STALE', 0 } end
+redis.call('HSET', header, 'w:' .. pos, 'activity ' .. here .. ' 1 ' .. name)
+fx.set_timer('d ' .. pos .. ' ' .. run, now_up + tonumber(delay))
+local length, entry = append(dim, job, pos, 'activity', 'try', name, payload)
+fx.notify(dim, job, length - 1, entry)
+return { 'OK', fx.outbox }

@@ -11,5 +11,9 @@
 -- HOLDS
 --   (1) a payload reaches exactly one waiter
 -- COST  O(stale waiters)
---- @include apply
-return { fx.signal(key, payload), outbox }
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @lazy apply
+return { fx.signal(key, payload), fx.outbox }

@@ -13,8 +13,10 @@
 -- HOLDS
 --   (1) a job exists if and only if its first message was queued, once
 -- COST  O(seed fields)
---- @include apply
+--- @include start_job
+--- @lazy record
+--- @lazy apply
 local spec = {}
 for i = 3, #ARGV do spec[i - 2] = ARGV[i] end
 local word, code, payload = fx.start_job(spec)
-return { word, code, payload, outbox }
+return { word, code, payload, fx.outbox }

@@ -18,7 +18,11 @@
 --   MORE    waiting only: the journal has entries the process has not seen; it keeps the run
 --   STALE   it was not this process's to give
 -- COST  O(1)
---- @include apply
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @lazy apply
 local dim, job = split_run(run)
 local header = header_key(dim, job)
 local h = redis.call('HMGET', header, 'fence', 'owner', 'status', 'topic')

@@ -16,7 +16,11 @@
 -- HOLDS
 --   (1) a run is put back once: its fence and owner decide, under whatever number of callers
 -- COST  O(limit)
---- @include apply
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @lazy apply
 --- @include real_now
 local score = redis.call('ZSCORE', base .. 'procs', dead)
 if score and tonumber(score) >= real_now() then return { 'ALIVE', 0, 0 } end
@@ -74,8 +78,8 @@ for _, stream in ipairs(streams) do
     end
   end
 end
-if left <= 0 then return { 'MORE', put_back, outbox } end
+if left <= 0 then return { 'MORE', put_back, fx.outbox } end
 for _, stream in ipairs(streams) do redis.pcall('XGROUP', 'DELCONSUMER', stream, 'g', dead) end
 redis.call('ZREM', base .. 'procs', dead)
 redis.call('DEL', base .. 'wake:' .. dead)
-return { 'DONE', put_back, outbox }
+return { 'DONE', put_back, fx.outbox }

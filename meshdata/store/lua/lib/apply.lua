@@ -1,8 +1,15 @@
 -- apply: carry out one message in the partition it is addressed to. The verbs are the effects a step may have on
 -- something that is not its own run.
 --- @include fx
+--- @include keys
+--- @include send
+--- @include requeue
+--- @include timers
+--- @include record
+--- @include waiters
 --- @include deliver
 --- @include signals
+--- @include finish
 --- @include start_job
 --- @include start_hook
 --- @include interrupt

@@ -5,8 +5,6 @@
 --- @include fx
 --- @include keys
 --- @include append
---- @include send
---- @include requeue
 local INLINE_HINT = 16384
 
 -- Take the timer or the place in a signal's line away from a wait that is over.

@@ -3,9 +3,6 @@
 --- @include fx
 --- @include keys
 --- @include now
---- @include send
---- @include deliver
---- @include record
 local INLINE_RESULT = 65536
 local HOOK_KEEP_MS = 3600000
 local FORGET_MS = 1000
@@ -60,10 +57,10 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
   if h[3] then redis.call('HDEL', header, 'waiters') end
   if dim == '0' then
     if ttl ~= h[2] then redis.call('HSET', header, 'ttl', ttl) end
-    if redis.call('EXISTS', record_key(job)) == 1 then
+    if redis.call('EXISTS', fx.record_key(job)) == 1 then
       local fields = { '_ended', now }
       if problem ~= '' then fields[3], fields[4] = '_error', problem end
-      redis.call('HSET', record_key(job), unpack(stamp(job, fields, status)))
+      redis.call('HSET', fx.record_key(job), unpack(fx.stamp(job, fields, status)))
     end
     if #hooks == 0 then fx.begin_expiry(job, ttl) end
   else

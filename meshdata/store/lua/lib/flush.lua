@@ -3,10 +3,6 @@
 --- @include fx
 --- @include keys
 --- @include ended
---- @include deliver
---- @include finish
---- @include interrupt
---- @include send
 function fx.drop_run(dim, job)
   local header = header_key(dim, job)
   local h = redis.call('HMGET', header, 'owner', 'waiters', 'status', 'parent')

@@ -3,8 +3,6 @@
 --- @include fx
 --- @include keys
 --- @include ended
---- @include finish
---- @include send
 function fx.revoke(dim, job)
   local header = header_key(dim, job)
   local owner = redis.call('HGET', header, 'owner')

@@ -1,12 +1,12 @@
 -- record: change one record. Every change is one HSET (and one HDEL where fields go), because the search module indexes
 -- the hash anew after each command that touches it.
---- @include keys
+--- @include fx
 --- @include now
-local function record_key(job) return base .. 'r:' .. job end
+function fx.record_key(job) return base .. 'r:' .. job end
 
 -- The system fields a change carries; on a record that is not there yet, all that make it one.
-local function stamp(job, fields, status)
-  local rev = redis.call('HGET', record_key(job), '_rev')
+function fx.stamp(job, fields, status)
+  local rev = redis.call('HGET', fx.record_key(job), '_rev')
   if not rev then
     local colon = string.find(job, ':', 1, true)
     local born = { '_entity', string.sub(job, 1, colon - 1), '_id', string.sub(job, colon + 1), '_created', now }
@@ -24,7 +24,7 @@ local function stamp(job, fields, status)
 end
 
 -- Lua's unpack stops near 8,000 values: write long lists in parts.
-local function in_parts(command, key, list)
+function fx.in_parts(command, key, list)
   local total = 0
   for at = 1, #list, 4000 do
     total = total + redis.call(command, key, unpack(list, at, math.min(at + 3999, #list)))
@@ -42,8 +42,8 @@ end
 --   delete field, ...                                         number of fields removed
 --   incr   field, amount                                      the new value
 --   mult   field, factor                                      the new value; an absent field counts as 1
-local function change_record(job, op, arguments, status)
-  local key = record_key(job)
+function fx.change_record(job, op, arguments, status)
+  local key = fx.record_key(job)
   if op == 'set' then
     local pairs_end = 1 + 2 * tonumber(arguments[1])
     local fields, gone, before = {}, {}, redis.call('HLEN', key)
@@ -53,13 +53,13 @@ local function change_record(job, op, arguments, status)
     for i = 1, #fields, 2 do
       if before == 0 or redis.call('HEXISTS', key, fields[i]) == 0 then user_new = user_new + 1 end
     end
-    in_parts('HSET', key, stamp(job, fields, status))
-    if #gone > 0 then in_parts('HDEL', key, gone) end
+    fx.in_parts('HSET', key, fx.stamp(job, fields, status))
+    if #gone > 0 then fx.in_parts('HDEL', key, gone) end
     return 'OK', tostring(user_new)
   elseif op == 'delete' then
     if redis.call('EXISTS', key) == 0 then return 'OK', '0' end
-    local removed = in_parts('HDEL', key, arguments)
-    if removed > 0 then redis.call('HSET', key, unpack(stamp(job, {}, status))) end
+    local removed = fx.in_parts('HDEL', key, arguments)
+    if removed > 0 then redis.call('HSET', key, unpack(fx.stamp(job, {}, status))) end
     return 'OK', tostring(removed)
   end
   local field, amount = arguments[1], tonumber(arguments[2])
@@ -73,6 +73,6 @@ local function change_record(job, op, arguments, status)
     value = number_text((old and tonumber(old) or 1) * amount)
     if string.find(value, '[nN]') then return 'NOTNUMBER', field end
   end
-  redis.call('HSET', key, unpack(stamp(job, { field, value }, status)))
+  redis.call('HSET', key, unpack(fx.stamp(job, { field, value }, status)))
   return 'OK', value
 end

@@ -3,14 +3,12 @@
 -- partitions are numbered and applied in order, so that a relay may repeat itself.
 --- @include fx
 --- @include pack
-local outbox = 0
-
 function fx.send(partition, message)
   if partition == here then return fx.apply(message) end
   local number = redis.call('HINCRBY', base .. 'outseq', partition, 1)
   table.insert(message, 1, number)
   redis.call('RPUSH', base .. 'out:' .. partition, pack(message))
-  outbox = 1
+  fx.outbox = 1
 end
 
 -- The answer to whoever asked for an effect: "<partition> <position> <run>", or '' when nobody did.

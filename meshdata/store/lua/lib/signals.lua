@@ -2,7 +2,6 @@
 -- ("p <payload>"), never both. First come, first served on either side: one payload wakes one waiter.
 --- @include fx
 --- @include keys
---- @include send
 local KEEP_MS = 604800000
 local KEEP_COUNT = 10000
 

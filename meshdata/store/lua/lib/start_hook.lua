@@ -4,7 +4,6 @@
 --- @include keys
 --- @include append
 --- @include ended
---- @include send
 function fx.start_hook(job, topic, body, name, waiter, asker)
   local header = header_key('0', job)
   local h = redis.call('HMGET', header, 'status', 'hookable', 'ttl', 'hooks', 'expire_at')

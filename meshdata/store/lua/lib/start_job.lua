@@ -3,7 +3,8 @@
 --    5 ttl        ms, 'inf', or '' to forget it a second after its end
 --    6 hookable   '1' or '0'   7 record '1' keeps one from the start, '' only once state is written
 --    8 waiter     process to tell of the end, or ''
---    9 policy     attach, fail, flush (begin anew), retry (begin anew after a failure)
+--    9 policy     attach, fail, flush (begin anew), retry (begin anew after a failure), own (a child under the id its
+--                 place in its parent gives it: what is there is of an earlier attempt of that parent)
 --   10 parent     "<partition> <position> <run>" or ''      11 await '1' if the parent waits for the result
 --   12 answer     what the parent gets at once when it does not wait (its id as JSON)
 --   13 origin     job at the root of the tree, or ''        14 delay in ms, '' for none
@@ -13,18 +14,29 @@
 --- @include fx
 --- @include keys
 --- @include append
---- @include record
---- @include timers
 --- @include ended
---- @include send
---- @include flush
---- @include waiters
 function fx.start_job(s)
   local job, topic, body, policy, parent = s[1], s[2], s[3], s[9], s[10]
   local header = header_key('0', job)
   local old = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters', 'token')
   local status = old[1]
   local again = s[16] ~= '' and old[5] == s[16]
+  if status and policy == 'own' then
+    if redis.call('HGET', header, 'parent') == parent then
+      local first = redis.call('LINDEX', journal_key('0', job), 0) or ''
+      if status ~= 'failed' and status ~= 'interrupted' and string.sub(first, -#body - 1) == '\n' .. body then
+        if s[11] ~= '1' then
+          fx.answer(parent, 'ok', s[12])
+        elseif status == 'completed' then
+          fx.answer(parent, old[2], old[3])
+        end
+        return 'PENDING', '', ''
+      end
+      redis.call('HDEL', header, 'parent')
+      fx.flush(job)
+      status = false
+    end
+  end
   if status and not again and (policy == 'flush' or (policy == 'retry' and (status == 'failed' or status == 'interrupted'))) then
     fx.flush(job)
     status = false
@@ -60,10 +72,10 @@ function fx.start_job(s)
     end
     if s[13] ~= '' then record[#record + 1], record[#record + 2] = '_origin', s[13] end
     if s[15] ~= '' then record[#record + 1], record[#record + 2] = '_queue', s[15] end
-    in_parts('HSET', record_key(job), stamp(job, record, 'running'))
+    fx.in_parts('HSET', fx.record_key(job), fx.stamp(job, record, 'running'))
   end
   if s[14] ~= '' then
-    set_timer('q ' .. run, now_n + tonumber(s[14]))
+    fx.set_timer('q ' .. run, now_up + tonumber(s[14]))
   else
     redis.call('XADD', base .. 'q:' .. topic, '*', 'r', run, 'f', '1', 't', now, 'b', body)
   end

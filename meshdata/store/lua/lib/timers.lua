@@ -1,7 +1,8 @@
 -- timers: one sorted set per partition, member "<what> <...>", score the due time in ms. A timer that becomes the first
 -- one is announced, so that pollers sleep no longer than they may.
+--- @include fx
 --- @include now
-local function set_timer(member, due)
+function fx.set_timer(member, due)
   redis.call('ZADD', base .. 'timers', 'NX', due, member)
   if redis.call('ZRANGE', base .. 'timers', 0, 0)[1] == member then
     redis.call('PUBLISH', base .. 'timer-hint', string.format('%.0f', due - now_n))

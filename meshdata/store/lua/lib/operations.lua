@@ -1,0 +1,83 @@
+-- operations: what a step may do besides writing an outcome (`done`, in step.lua). What comes from outside is registered in
+-- the header first; an effect on something else is a message to its partition.
+--- @include apply
+--- @include append
+--- @include pack
+local operations = {}
+
+-- Register what the run waits for, once: a replayed call finds its wait where it stands.
+local function await(dim, job, pos, wait)
+  local header = header_key(dim, job)
+  if redis.call('HSETNX', header, 'w:' .. pos, wait) == 0 then return false end
+  redis.call('HSET', header, 'loose', '1')
+  return true
+end
+
+local function timer(dim, job, pos, delay)
+  fx.set_timer('d ' .. pos .. ' ' .. dim .. ' ' .. job, now_up + tonumber(delay))
+end
+
+-- a failed attempt, and when the next is due: position, name, error, delay
+function operations.try(a, dim, job)
+  append(dim, job, a[1], 'activity', 'try', a[2], a[3])
+  if await(dim, job, a[1], 'activity ' .. here .. ' 1 ' .. a[2]) then timer(dim, job, a[1], a[4]) end
+end
+
+-- durable time: position, kind (sleep or timeout), delay
+function operations.timer(a, dim, job)
+  if await(dim, job, a[1], a[2] .. ' ' .. here .. ' 1 ') then timer(dim, job, a[1], a[3]) end
+end
+
+-- a signal: position, key, the key's partition, timeout or ''
+function operations.wait(a, dim, job)
+  if not await(dim, job, a[1], 'wait ' .. a[3] .. ' ' .. (a[4] == '' and '0' or '1') .. ' ' .. a[2]) then return end
+  if a[4] ~= '' then timer(dim, job, a[1], a[4]) end
+  fx.send(a[3], { 'wait', a[2], here .. ' ' .. a[1] .. ' ' .. dim .. ' ' .. job })
+end
+
+-- an effect elsewhere that answers: position, kind, partition, name, verb, arguments; '@' stands for the asker
+function operations.ask(a, dim, job)
+  if not await(dim, job, a[1], a[2] .. ' ' .. a[3] .. ' 0 ' .. a[4]) then return end
+  if a[2] == 'child' or a[2] == 'start' then redis.call('HSET', header_key(dim, job), 'c:' .. a[4], a[3]) end
+  local m = {}
+  for i = 5, #a do m[i - 4] = a[i] == '@' and here .. ' ' .. a[1] .. ' ' .. dim .. ' ' .. job or a[i] end
+  fx.send(a[3], m)
+end
+
+-- an activity for another worker: position, name, topic, body
+function operations.call(a, dim, job)
+  if not await(dim, job, a[1], 'activity ' .. here .. ' 0 ' .. a[2]) then return end
+  redis.call('XADD', base .. 'q:' .. a[3], '*', 'a', dim .. ' ' .. job, 'p', a[1], 'b', a[4])
+end
+
+-- the record: position, name, operation, arguments
+function operations.state(a, dim, job)
+  local word, result
+  if a[3] == 'get' or a[3] == 'all' then
+    local values
+    if a[3] == 'all' then
+      values = redis.call('HGETALL', fx.record_key(job))
+    else
+      values = redis.call('HMGET', fx.record_key(job), unpack(a, 4))
+    end
+    -- An absent field is '-', a present one '+' and its text.
+    for i = 1, #values do values[i] = values[i] and '+' .. values[i] or '-' end
+    word, result = 'OK', pack(values)
+  else
+    local arguments = {}
+    for i = 4, #a do arguments[i - 3] = a[i] end
+    word, result = fx.change_record(job, a[3], arguments, 'running')
+  end
+  append(dim, job, a[1], 'state', word == 'OK' and 'ok' or 'notnumber', a[2], result)
+end
+
+-- a wait nobody waits for any more: position
+function operations.cancel(a, dim, job)
+  local header = header_key(dim, job)
+  local wait = redis.call('HGET', header, 'w:' .. a[1])
+  if not wait then return end
+  redis.call('HDEL', header, 'w:' .. a[1])
+  fx.disarm(dim, job, a[1], wait)
+end
+
+function fx.operate(name, arguments, dim, job) return operations[name](arguments, dim, job) end
