@@ -2,8 +2,8 @@
 
     python examples/subscription.py
 
-A month lasts a tenth of a second here. With "1 month" it is the same program: the sleep is kept in Redis, so the process
-may be stopped, deployed and started again as often as you like in between.
+A month lasts a tenth of a second here. With "1 month" it is the same program: what it waits for is kept in Redis, and
+the process may be stopped, deployed and started again in between.
 """
 
 import asyncio

@@ -30,7 +30,7 @@ async def journey(steps: int) -> list[str]:
 
 
 # A short life sign, so that the take-over does not keep you waiting; the default is 5 seconds.
-mesh = MeshData(namespace="examples", life_sign=1)
+mesh = MeshData(life_sign=1)
 mesh.connect("journey", journey)
 
 
@@ -39,7 +39,7 @@ async def start_worker() -> asyncio.subprocess.Process:
 
 
 async def client() -> None:
-    async with MeshData(namespace="examples", life_sign=1) as door:  # connects nothing: a client only
+    async with MeshData() as door:  # connects nothing: a client only
         await door.flush("journey", "j1")  # what an earlier run left
         first = await start_worker()
         handle = await door.exec(entity="journey", args=[6], id="j1", ttl="1 minute", wait=False)

@@ -47,9 +47,12 @@ def main() -> None:
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        typer.echo(f"meshdata {version('meshdata')}")
+        try:
+            typer.echo(f"meshdata {version('meshdata')}")
+        except PackageNotFoundError:
+            typer.echo("meshdata, run from its source without being installed")
         raise typer.Exit
 
 

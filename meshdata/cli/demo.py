@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Generic, TypeVar
 
 from rich.console import Console, Group
@@ -17,7 +18,7 @@ from meshdata import workflow
 from meshdata.cli.output import Place, duration_text, run_async, show
 from meshdata.errors import InvalidOptions
 from meshdata.mesh import MeshData
-from meshdata.search import Record, Tag
+from meshdata.search import Page, Record, Tag
 from meshdata.values import check_id
 from meshdata.workflow.activity import activity
 from meshdata.workflow.journal import parse
@@ -102,11 +103,11 @@ class Cost(Generic[T]):
         return f"{total} commands: {' + '.join(f'{count} {name}' for name, count in self.trips.items())}"
 
 
-async def measured(mesh: MeshData, work: Awaitable[T]) -> Cost[T]:
+async def measured(mesh: MeshData, work: Callable[[], Awaitable[T]]) -> Cost[T]:
     """Do some work and see what it cost, by the server's own command statistics."""
     before = await _statistics(mesh)
     began = time.perf_counter()
-    value = await work
+    value = await work()
     ms = (time.perf_counter() - began) * 1000
     after = await _statistics(mesh)
     grown = {name: count - before.get(name, 0) for name, count in after.items()}
@@ -245,7 +246,7 @@ async def _connect(tell: Teller, mesh: MeshData) -> None:
     async def connect() -> None:
         await mesh.connect("word", welcome, model=Word)
 
-    cost = await measured(mesh, connect())
+    cost = await measured(mesh, connect)
     tell.step('Connected a function as the entity "word"', cost.ms, entity="word", function=welcome.__name__)
     if not tell.place.as_json:
         tell.say(Syntax(SOURCE.rstrip(), "python", theme="ansi_dark", background_color="default"))
@@ -258,7 +259,8 @@ async def _execute(tell: Teller, mesh: MeshData, words: list[str]) -> None:
     learned = False
     for number, word in enumerate(words):
         seeds = {"id": word, "plan": "pro"}
-        cost = await measured(mesh, mesh.exec(entity="word", args=[word], id=word, ttl=TTL, state=seeds))
+        execute = partial(mesh.exec, entity="word", args=[word], id=word, ttl=TTL, state=seeds)
+        cost = await measured(mesh, execute)
         learned = learned or cost.learned > 0
         if tell.place.as_json:
             facts = {"word": word, "result": cost.value, "ms": round(cost.ms, 2), "commands": cost.trips}
@@ -277,7 +279,7 @@ async def _execute(tell: Teller, mesh: MeshData, words: list[str]) -> None:
 
 async def _ask_again(tell: Teller, mesh: MeshData, word: str) -> None:
     ran = _runs
-    cost = await measured(mesh, mesh.exec(entity="word", args=[word], id=word, ttl=TTL))
+    cost = await measured(mesh, lambda: mesh.exec(entity="word", args=[word], id=word, ttl=TTL))
     tell.step(f"Asked for {word!r} again", cost.ms, str(cost), result=cost.value, runs=_runs - ran, commands=cost.trips)
     times = "did not run" if _runs == ran else "ran again"
     tell.say(Text.assemble((f"{cost.value!r}", "cyan"), f" from the cache: the function {times}."))
@@ -320,15 +322,19 @@ async def _key_facts(mesh: MeshData, key: str) -> tuple[str, int, int]:
 
 async def _search(tell: Teller, mesh: MeshData, word: str) -> None:
     query = mesh.find(Word).where(Word.id == word)
+
+    async def ask() -> Page[Word]:
+        return await query
+
     if mesh.store.has_search:
-        cost = await measured(mesh, mesh.create_index(Word))
+        cost = await measured(mesh, lambda: mesh.create_index(Word))
         tell.step("Indexed the pydantic model", cost.ms, str(cost), commands=cost.trips)
         fields = ", ".join(f"{name}: {_annotation(one.annotation)}" for name, one in Word.model_fields.items())
         tell.say(Text.assemble(("class ", "magenta"), 'Word(Record, entity="word")', ("  " + fields, "dim")))
     else:
         tell.step("Left out the index: this Redis has no search module", search=False)
         tell.note("Everything else works; small sets of records are found by reading them one by one.")
-    page = await measured(mesh, _page(query))
+    page = await measured(mesh, ask)
     found = page.value.items[0] if page.value.items else None
     facts = {"total": page.value.total, "record": found, "commands": page.trips, "query": query.explain()}
     tell.step(f"Found {word!r} by {'FT.SEARCH' if mesh.store.has_search else 'reading'}", page.ms, str(page), **facts)
@@ -337,10 +343,6 @@ async def _search(tell: Teller, mesh: MeshData, word: str) -> None:
         tell.note(query.explain())
     body = Group(*(Text.assemble((f"{name:<8}", "dim"), (repr(value), "cyan")) for name, value in found or ()))
     tell.say(Panel.fit(body, title=f"{page.value.total} found", title_align="left", border_style="green"))
-
-
-async def _page(query: Any) -> Any:
-    return await query
 
 
 def _annotation(kind: Any) -> str:

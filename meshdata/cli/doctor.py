@@ -145,7 +145,7 @@ def doctor(place: Place) -> int:
         if place.as_json:
             show(place, [asdict(one) for one in findings])
         else:
-            console = Console(highlight=False)
+            console = Console(highlight=False, soft_wrap=True)
             for one in findings:
                 console.print(f"{_MARKS[one.level]}  {one.what:<12} {one.found}")
                 if one.advice:

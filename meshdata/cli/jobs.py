@@ -7,7 +7,7 @@ from rich.table import Table
 
 from meshdata.cli.output import NOT_FOUND, OK, Place, duration_text, plain, show, value_of, with_mesh
 from meshdata.engine.info import JobInfo
-from meshdata.errors import InvalidOptions, MeshTimeout, RecordNotFound
+from meshdata.errors import InvalidOptions, RecordNotFound
 from meshdata.mesh import MeshData
 
 COUNT_PER_SCAN = 1_000
@@ -55,12 +55,7 @@ def execute(
             handle = await mesh.exec(entity=entity, args=args, kwargs=named, state=seeds, wait=False, **options)
             show(place, {"entity": handle.entity, "id": handle.id} if place.as_json else handle.id)
             return
-        try:
-            value = await mesh.exec(entity=entity, args=args, kwargs=named, state=seeds, timeout=timeout, **options)
-        except MeshTimeout as error:
-            hint = f"{error} The job is still there; is {entity!r} served by a running worker?"
-            raise MeshTimeout(hint, job_id=error.job_id) from error
-        show(place, value)
+        show(place, await mesh.exec(entity=entity, args=args, kwargs=named, state=seeds, timeout=timeout, **options))
 
     return with_mesh(place, body)
 

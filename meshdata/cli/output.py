@@ -115,7 +115,8 @@ def tell_error(place: Place, error: BaseException) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print("[bold red]error[/] ", end="")
     console.print(str(error), markup=False)
-    if isinstance(error, JobFailed) and error.remote_traceback:
+    # An argument that does not fit says all there is to say; its traceback is of our code.
+    if isinstance(error, JobFailed) and error.remote_traceback and error.type != "InvalidOptions":
         console.print(error.remote_traceback.rstrip(), style="dim", markup=False)
     if isinstance(error, StoreUnavailable):
         console.print("No Redis at hand? `meshdata redis` runs one; `meshdata doctor` tells what it sees.", style="dim")

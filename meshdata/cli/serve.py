@@ -68,6 +68,6 @@ def _say_ready(place: Place, mesh: MeshData) -> None:
     if place.as_json:
         show(place, {"serving": names, "namespace": mesh.namespace, "process": mesh.process})
         return
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     what = ", ".join(f"[bold cyan]{name}[/]" for name in names) or "[yellow]nothing: no function is connected[/]"
     console.print(f"serving {what} in namespace [cyan]{mesh.namespace}[/] as {mesh.process}; Ctrl-C stops")

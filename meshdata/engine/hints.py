@@ -1,16 +1,16 @@
 """What pub/sub says. Hints carry news sooner than a look at the keys would; every one may be lost, and nothing breaks.
 
 A hint is a line, and for two kinds a payload after it:
-    o <index> <run>     a run's journal has a new entry; the entry follows if it is small
-    d <code> <run>      a run is over; its result follows if it is small
-    x <run>             a run was taken from the process that holds it
+    o <index>/<fence> <run>     a run's journal has a new entry; the entry follows if it is small
+    d <code> <run>              a run is over; its result follows if it is small
+    x <fence> <run>             a run was taken from the process that holds it under a lower fence
 """
 
 from typing import NamedTuple
 
 
 class Hint(NamedTuple):
-    """One hint: kind o, d or x; word the index or the code; payload None where it was too large to send."""
+    """One hint: kind o, d or x; word what stands before the run; payload None where it was too large to send."""
 
     kind: str
     word: str
@@ -22,8 +22,5 @@ def parse(message: bytes) -> Hint:
     """A hint as the scripts publish it."""
     line, newline, payload = message.partition(b"\n")
     kind, _, rest = line.decode().partition(" ")
-    body = payload if newline else None
-    if kind == "x":
-        return Hint("x", "", rest, None)
     word, _, run = rest.partition(" ")
-    return Hint(kind, word, run, body)
+    return Hint(kind, word, run, payload if newline else None)

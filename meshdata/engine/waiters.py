@@ -51,22 +51,22 @@ class Waiters:
         """A run is over. A result too large for a hint is fetched."""
         if hint.run not in self._futures:
             return
-        if hint.word == "gone":
-            self._settle(hint.run, Outcome("NOTFOUND", "", b""))
-        elif hint.payload is None:
-            task = asyncio.create_task(self._look(hint.run))
+        if hint.payload is None or hint.word == "gone":
+            # What is gone may have been begun anew by then, by one of those who wait.
+            task = asyncio.create_task(self._look_once(hint.run))
             self._looking.add(task)
             task.add_done_callback(self._looking.discard)
         else:
             self._settle(hint.run, Outcome("DONE", hint.word, hint.payload))
 
-
-
     async def reconcile(self) -> None:
         """Ask the store about every run somebody awaits: hints may have been lost."""
         for run in list(self._futures):
-            with suppress(MeshError):
-                await self._look(run)
+            await self._look_once(run)
+
+    async def _look_once(self, run: str) -> None:
+        with suppress(MeshError):  # the next reconciliation asks again
+            await self._look(run)
 
     async def _look(self, run: str) -> None:
         outcome = await self._ask(run)

@@ -50,6 +50,7 @@ class Query:
     text: str = "*"
     params: dict[str, Param] = field(default_factory=dict)
     knn: Knn | None = None
+    negations: int = 0  # how many stand around the node being written
 
     def arguments(self) -> list[Param]:
         """PARAMS and DIALECT."""
@@ -84,10 +85,16 @@ def _node(tree: Condition, query: Query) -> str:
             return _NEVER
         case And(parts):
             return f"({' '.join(_node(part, query) for part in parts)})"
+        case Or(parts) if any(isinstance(part, Not) for part in parts):
+            # module 2.10 loses the newest record of a union with a negation in it, so it is said the other way round
+            return _node(Not(And(tuple(~part for part in parts))), query)
         case Or(parts):
             return f"({'|'.join(_node(part, query) for part in parts)})"
         case Not(part):
-            return f"(-{_node(part, query)})"
+            query.negations += 1
+            inner = _node(part, query)
+            query.negations -= 1
+            return f"(-{inner})"
         case RawText(text, params):
             query.params.update(params)
             return f"({text})"
@@ -110,6 +117,10 @@ def _leaf(tree: Condition, query: Query) -> str:
             return f"{_at(column.exact_attribute)}:{{{_part(text, query, front=True)}}}"
         case Words(column, words):
             found = [f"{_word(query, word)}{'*' if starred else ''}" for word, starred in words]
+            if query.negations and len(found) == 1:
+                # module 2.10: a negated word is taken to be in the newest record when another field of it has the word;
+                # as an intersection, were it with itself, it is read rightly
+                found *= 2
             text = f"({' '.join(f'{_at(column.attribute)}:({one})' for one in found)})"
             # said here, since the module forgets it for a field that is not stemmed
             sounds = isinstance(column.option, Text) and column.option.phonetic

@@ -418,7 +418,9 @@ def _phrase(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:
     for word, after in pairwise(found):
         if word == after:
             raise ValueError(f"{word!r} comes twice in a row, which the index cannot tell from once")
-    return Phrase(column, found) if found else Nothing()
+    if len(found) < 2:
+        return Words(column, tuple((word, False) for word in found)) if found else Nothing()
+    return Phrase(column, found)
 
 
 def _fuzzy(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:

@@ -66,6 +66,9 @@ def _raw_words(text: str) -> list[str]:
 def _normal(raw: str) -> str:
     if raw.isascii() and raw.isalnum():
         return raw[:WORD_LIMIT].lower()
+    if len(raw) * 4 > WORD_LIMIT:
+        # the cut may go through a character: its half is kept as what stands for such bytes in a str
+        raw = raw.encode()[:WORD_LIMIT].decode("utf-8", "surrogateescape")
     kept = []
     escaped = False
     for character in raw:
@@ -76,8 +79,4 @@ def _normal(raw: str) -> str:
         else:
             kept.append(character)
             escaped = False
-    word = "".join(kept).translate(_LOWER)
-    if len(word) * 4 <= WORD_LIMIT:
-        return word
-    # the cut may go through a character: its half is kept as what stands for such bytes in a str
-    return word.encode()[:WORD_LIMIT].decode("utf-8", "surrogateescape")
+    return "".join(kept).translate(_LOWER)

@@ -2,19 +2,31 @@
 
 A task that workflow code creates belongs to the same run; its path is its creator's path and the next child number, so
 that identities do not depend on how tasks interleave. The loop's task factory sees to that (`follow_tasks`).
+
+asyncio keeps tasks in sets, and a set's order is that of its members' addresses: the order in which a failed TaskGroup
+cancels its tasks, in which `asyncio.wait` hands out what is done, in which `asyncio.as_completed` makes tasks of
+coroutines. None of it may differ on replay. The tasks of a run are therefore hashed by their paths, which makes the
+order of a set of them the same wherever the run goes on; and `as_completed`, whose sets are of coroutines, is recognised, and
+its tasks are numbered as the coroutines stand in the list it was given.
 """
 
 import asyncio
+import sys
+from asyncio import tasks as asyncio_tasks
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, Protocol
+from types import CodeType, FrameType
+from typing import Any, Final, Protocol
+from zlib import crc32
 
-from meshdata.errors import NotInWorkflow
+from meshdata.errors import InvalidOptions, NotInWorkflow
 
 
 class Followed(Protocol):
     """What a run is to the tasks it creates."""
 
+    @property
+    def name(self) -> str: ...
     def follow(self, task: "asyncio.Task[Any]", /) -> None: ...
 
 
@@ -24,12 +36,13 @@ _run: ContextVar[Any] = ContextVar("meshdata_run", default=None)
 class TaskPath:
     """The address of one task of a run, and the counters it hands out."""
 
-    __slots__ = ("calls", "children", "text")
+    __slots__ = ("_reserved", "calls", "children", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.calls = 0
         self.children = 0
+        self._reserved: tuple[FrameType, int] | None = None
 
     def next_call(self) -> str:
         """The position of the next durable call this task makes."""
@@ -40,6 +53,62 @@ class TaskPath:
         """The path of the next task this task creates."""
         self.children += 1
         return TaskPath(f"{self.text}.{self.children}")
+
+    def child_in(self, frame: FrameType, coro: Any) -> "TaskPath":
+        """The path of a task that a call of `as_completed` makes of a coroutine."""
+        given = frame.f_locals[_AS_COMPLETED_ARGUMENT]
+        if not isinstance(given, list | tuple):
+            if getattr(coro, "cr_code", None) in durable_codes:
+                return self.next_child()  # a durable call: it has its place already
+            raise InvalidOptions(
+                f"give asyncio.as_completed a list in a workflow; the order of a {type(given).__name__} is lost in it",
+                argument="fs",
+            )
+        if self._reserved is None or self._reserved[0] is not frame:
+            self._reserved = frame, self.children
+            self.children += len(given)
+        first = self._reserved[1]
+        for number, one in enumerate(given, 1):
+            if one is coro:
+                return TaskPath(f"{self.text}.{first + number}")
+        return self.next_child()  # an awaitable of the user's own, wrapped
+
+
+# The function that makes tasks of a set of coroutines, and what it calls the argument the set is of.
+if sys.version_info >= (3, 13):
+    _AS_COMPLETED = asyncio_tasks._AsCompletedIterator.__init__.__code__
+    _AS_COMPLETED_ARGUMENT = "aws"
+else:
+    _AS_COMPLETED = asyncio_tasks.as_completed.__code__
+    _AS_COMPLETED_ARGUMENT = "fs"
+
+durable_codes: Final[set[CodeType]] = set()
+"""The code of the coroutines that durable calls are."""
+
+FRAMES_BETWEEN: Final = 6
+"""How many frames may stand between `as_completed` and the task factory."""
+
+
+def _as_completed_frame() -> FrameType | None:
+    frame: FrameType | None = sys._getframe(2)
+    for _ in range(FRAMES_BETWEEN):
+        if frame is None or frame.f_code is _AS_COMPLETED:
+            return frame
+        frame = frame.f_back
+    return None
+
+
+class RunTask(asyncio.Task[Any]):
+    """A task of a run, at the same place of a set of such tasks on every replay."""
+
+    __slots__ = ("_hash",)
+
+    def __init__(self, coro: Any, *, hash: int, **options: Any) -> None:
+        self._hash = hash
+        super().__init__(coro, **options)
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 _path: ContextVar[TaskPath] = ContextVar("meshdata_path")
@@ -115,10 +184,12 @@ class _FollowingFactory:
             if self.before is not None:
                 return self.before(loop, coro, **options)
             return asyncio.Task(coro, loop=loop, **options)
-        path = (_path.get() if context is None else context[_path]).next_child()
+        parent = _path.get() if context is None else context[_path]
+        frame = _as_completed_frame()
+        path = parent.next_child() if frame is None else parent.child_in(frame, coro)
         context = copy_context() if context is None else context.copy()
         context.run(_path.set, path)
         options["context"] = context
-        task = asyncio.Task(coro, loop=loop, **options)
+        task = RunTask(coro, loop=loop, hash=crc32(f"{run.name} {path.text}".encode()), **options)
         run.follow(task)
         return task

@@ -38,7 +38,7 @@ from meshdata.errors import (
 )
 from meshdata.store.store import Argument, Claim, Store
 from meshdata.values import from_json
-from meshdata.workflow.context import current_path, current_run, entered
+from meshdata.workflow.context import current_path, current_run, durable_codes, entered
 from meshdata.workflow.journal import Entry, Journal
 from meshdata.workflow.settle import Settler, is_woken_within, waits_on
 
@@ -475,7 +475,7 @@ class Run:
 
     @property
     def can_suspend(self) -> bool:
-        """Whether dropping it from memory loses nothing: its tasks wait on durable calls, directly or by way of others."""
+        """Whether dropping it from memory loses nothing: all its tasks wait on durable calls, if by way of others."""
         return self.is_waiting and not self.fresh and not self._does_io()
 
     def _does_io(self) -> bool:
@@ -521,6 +521,9 @@ class Run:
             if call.task is not None:
                 call.task.cancel()
         self.host.spawn(self.host.end(self, task))
+
+
+durable_codes.add(Run.outcome.__code__)
 
 
 def _seen(task: "asyncio.Task[Any]") -> None:

@@ -7,7 +7,7 @@ Private parts of asyncio are used, here and nowhere else, with a test that fails
 what a task waits on; the loop's `_ready` queue; a gather's `_children` and the arguments of `asyncio.wait`. The queue
 matters because a future's callbacks run a tick after it is done: between the end of an activity and the wake-up of a
 task that awaits a `gather` around it there is a tick in which every task still waits. Counting a fixed number of quiet
-ticks instead would break on gathers nested deeper than the number. Where a loop has no such queue (uvloop), that is what
+ticks would break on gathers nested deeper than that. Where a loop has no such queue (uvloop), that is what
 is done all the same. With the queue in sight the tasks need not be looked at: one that can go on stands in it.
 """
 

@@ -1,7 +1,7 @@
 """The record of the running job. Every change and its journal entry are one script; reads are journaled too, so that a
 replay sees what the first run saw."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from meshdata.errors import InvalidOptions
@@ -52,22 +52,25 @@ class State:
         flat = [part for pair in changes.items() for part in pair]
         return _change("set", "set", len(changes), *flat, *gone, decode=int)
 
-    async def get(self, name: str) -> Any:
+    def get(self, name: str) -> Coroutine[Any, Any, Any]:
         """One field; None if it is not there."""
-        return (await self.mget(name))[0]
+        return self._read(name, decode=lambda values: values[0])
 
     def mget(self, *names: str) -> Coroutine[Any, Any, list[Any]]:
         """Several fields, in the order asked for."""
+        return self._read(*names, decode=list)
+
+    def _read(self, *names: str, decode: Callable[[list[Any]], Any]) -> Coroutine[Any, Any, Any]:
         run, entity = _here("state.mget")
         if not names:
             raise InvalidOptions("name at least one field", argument="names")
 
-        def decode(payload: bytes) -> list[Any]:
+        def typed_values(payload: bytes) -> Any:
             found = dict(zip(names, unpack(payload), strict=True))
             typed = run.host.from_hash(entity, {k: v for k, v in found.items() if v is not None})
-            return [typed.get(name) for name in names]
+            return decode([typed.get(name) for name in names])
 
-        return _change("mget", "get", *names, decode=decode)
+        return _change("mget", "get", *names, decode=typed_values)
 
     def all(self) -> Coroutine[Any, Any, dict[str, Any]]:
         """Every user field."""

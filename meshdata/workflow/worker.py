@@ -245,14 +245,17 @@ class Host:
     # --- news ---------------------------------------------------------------------------------------------------------
 
     def hint(self, hint: Hint) -> None:
-        """A hint about one of this process's runs."""
+        """A hint about one of this process's runs, or about one that was here under the same name before."""
         run = self.runs.get(hint.run)
         if run is None:
             return
         if hint.kind == "x":
-            self.forget(run)
-        else:
-            run.came(int(hint.word), hint.payload)
+            if int(run.claim.fence) < int(hint.word):
+                self.forget(run)
+            return
+        index, _, fence = hint.word.partition("/")
+        if fence == run.claim.fence:
+            run.came(int(index), hint.payload)
 
     def pull(self, run: Run) -> None:
         """Read what a run's journal has beyond what is known."""

@@ -177,7 +177,7 @@ class Fleet:
     def unrecorded(self, pid: int) -> set[str]:
         """Activity calls a process began whose outcome the store does not have: what was in flight in it."""
         found = set()
-        for key in {key for by, key in self.trail.lines("begin") if by == pid and not key.startswith("far/")}:
+        for key in {key for by, key in self.trail.lines("begin") if by == pid}:
             job, dim, position = key.rsplit("/", 2)
             if not any(entry.position == position and entry.is_final for entry in self.journal(job, dim)):
                 found.add(key)

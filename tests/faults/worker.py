@@ -69,13 +69,10 @@ async def flaky(n: int) -> int:
     return n
 
 
+@activity(queue="far")
 async def far(n: int) -> int:
-    """Served on a queue of its own; `far_away` is how workflows call it."""
-    note("begin", f"far/{n}")
-    return n
-
-
-far_away = activity(queue="far", name="far")(far)
+    """Its workers are those of another queue."""
+    return await work(n, 0.01)
 
 
 async def leaf(n: int) -> int:
@@ -93,7 +90,7 @@ async def journey(n: int) -> int:
     await state.incr("steps", 1)
     total += await workflow.exec_child("leaf", args=[n], ttl="1 minute")
     await state.incr("steps", 1)
-    total += await far_away(n)
+    total += await far(n)
     await workflow.signal(f"came-{n}", n)
     total += await workflow.wait_for(f"came-{n}")
     await state.incr("steps", 1)
@@ -130,6 +127,7 @@ async def poison_at_once(n: int) -> None:
     await deadly(n)
 
 
+@activity(queue="far")
 async def poison_far(n: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -137,7 +135,7 @@ async def poison_far(n: int) -> None:
 async def asks_for_poison(n: int) -> str:
     """Its activity kills whoever serves the queue."""
     try:
-        await activity(queue="far", name="poison_far")(poison_far)(n)
+        await poison_far(n)
     except MeshError as error:
         return f"{type(error).__name__}: {error}"
     return "lived"
@@ -154,10 +152,9 @@ async def main() -> None:
             mesh.connect(function.__name__, function)
     if not served or "journey" in served:
         mesh.connect("journey.mark", mark)
-    for function in (far, poison_far):
-        if not served or function.__name__ in served:
-            mesh.connect(function.__name__, function, queue="far")
     async with mesh:
+        if not served or "far" in served:
+            await mesh.serve_activities("far", far, poison_far)
         note("ready", mesh.process)
         await stop.wait()
 

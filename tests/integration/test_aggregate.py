@@ -29,7 +29,6 @@ from meshdata.search import (
     sum_,
     tolist,
 )
-from meshdata.store.store import Store
 from tests.search_store import open_store, write_all
 
 

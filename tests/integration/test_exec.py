@@ -200,6 +200,8 @@ class Point:
 
 
 class Order(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
     id: UUID
     at: datetime
     price: Decimal
@@ -219,13 +221,13 @@ async def test_arguments_and_results_have_the_types_of_the_annotations(mesh: Mes
     )
     seen: list[Any] = []
 
-    async def place(order: Order, tags: set[str], until: timedelta) -> Order:
-        seen.extend([order, tags, until])
+    async def place(order: Order, tags: set[str], until: timedelta, blob: bytes) -> Order:
+        seen.extend([order, tags, until, blob])
         return order.model_copy(update={"price": order.price * 2})
 
     entity = await mesh.connect("place", place)
-    answer = await entity(order, {"a", "b"}, timedelta(hours=1))
-    assert seen == [order, {"a", "b"}, timedelta(hours=1)]
+    answer = await entity(order, {"a", "b"}, timedelta(hours=1), b"\xfe")
+    assert seen == [order, {"a", "b"}, timedelta(hours=1), b"\xfe"]
     assert answer == order.model_copy(update={"price": Decimal("2.20")})
 
 
@@ -418,7 +420,7 @@ async def test_flush_on_exec_runs_it_anew(mesh: MeshData) -> None:
     assert await call(id="x", ttl="1 minute")("five") == "five"
 
 
-async def test_flush_of_a_running_job_begins_anew_and_tells_who_waited(mesh: MeshData) -> None:
+async def test_flush_of_a_running_job_begins_anew_for_all_who_wait(mesh: MeshData, open_mesh: OpenMesh) -> None:
     go = asyncio.Event()
     began: list[int] = []
 
@@ -432,11 +434,24 @@ async def test_flush_of_a_running_job_begins_anew_and_tells_who_waited(mesh: Mes
     first = asyncio.create_task(mesh.exec(entity="slow", args=[1], id="x", ttl="1 minute"))
     while not began:
         await asyncio.sleep(0)
+    other = asyncio.create_task((await open_mesh()).handle("slow", "x").result())
     assert await mesh.exec(entity="slow", args=[2], id="x", ttl="1 minute", flush=True) == 2
-    with pytest.raises(JobNotFound):
-        await first
+    assert await asyncio.wait_for(asyncio.gather(first, other), 5) == [2, 2]
     go.set()
     assert await mesh.exec(entity="slow", args=[3], id="x", ttl="1 minute") == 2
+
+
+async def test_a_job_flushed_before_it_began_is_never_run(
+    mesh: MeshData, keys: Callable[[], set[str]], eventually: Eventually
+) -> None:
+    before = keys()
+    handle = await mesh.exec(entity="late", args=["flushed"], id="x", ttl="infinity", wait=False)
+    await handle.flush()
+    assert keys() == before
+    target = Counted(lambda word: word)
+    await mesh.connect("late", target)
+    assert await mesh.exec(entity="late", args=["kept"]) == "kept"
+    assert target.runs == 1
 
 
 async def test_names_and_ids_do_not_run_into_one_another(mesh: MeshData) -> None:
@@ -503,17 +518,13 @@ async def test_the_result_of_an_unknown_id_is_not_found_at_once(mesh: MeshData) 
         await mesh.handle("no", "one").state("x")
 
 
-async def test_who_awaits_a_job_that_is_flushed_is_told(mesh: MeshData, eventually: Eventually) -> None:
+async def test_who_awaits_a_job_that_is_flushed_is_told(
+    mesh: MeshData, redis_client: redis.Redis, eventually: Eventually
+) -> None:
     handle = await mesh.exec(entity="unserved", id="f", ttl="1 minute", wait=False)
+    (header,) = redis_client.scan_iter(match=f"mesh:{{{mesh.namespace}*:j:unserved:f", count=1000)
     waiting = asyncio.create_task(handle.result())
-
-    async def is_noted() -> bool:
-        return b"waiters" in await mesh._store.command(mesh._store.keys.partition("unserved:f"), "HGETALL", _header(mesh))
-
-    def _header(mesh: MeshData) -> str:
-        return mesh._store.keys.base(mesh._store.keys.partition("unserved:f")) + "j:unserved:f"
-
-    await eventually(is_noted)
+    await eventually(lambda: redis_client.hexists(header, "waiters"))
     assert await handle.flush()
     with pytest.raises(JobNotFound):
         await asyncio.wait_for(waiting, 2)

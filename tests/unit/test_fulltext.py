@@ -49,6 +49,8 @@ NEVER = "(ismissing(@_created) -ismissing(@_created))"
         ((Doc.n > 1) & (Doc.tag == "a"), "(@n:[($p1 +inf] @tag:{$p2})", ["1.0", "a"]),
         (((Doc.n > 1) | (Doc.tag == "a")) & match_all(), "(@n:[($p1 +inf]|@tag:{$p2})", ["1.0", "a"]),
         (~((Doc.n > 1) | (Doc.tag == "a")), "(-(@n:[($p1 +inf]|@tag:{$p2}))", ["1.0", "a"]),
+        ((Doc.n > 1) | (Doc.tag != "a"), "(-((-@n:[($p1 +inf]) @tag:{$p2}))", ["1.0", "a"]),
+        (~Doc.text.match("one"), "(-(@text:($p1) @text:($p1)))", [b"one"]),
         (unsafe_raw("@n:[$low 5]", low=1) & (Doc.tag == "a"), "((@n:[$low 5]) @tag:{$p2})", [1, "a"]),
     ],
 )

@@ -41,7 +41,7 @@ class Inferred(BaseModel):
     i: datetime
     j: list[str]
     k: set[Plan]
-    l: dict[str, Any]  # noqa: E741 - one letter each
+    l: dict[str, Any]
     m: User
 
 

@@ -37,9 +37,16 @@ function fx.apply(m)
     fx.interrupt(m[2], m[3], m[4], m[5], m[6], m[7], m[8])
   elseif verb == 'flush' then
     fx.flush(m[2])
+  elseif verb == 'disown' then
+    -- The parent is over, so nobody is told of the child's end: a job begun anew under its name may await a child of the
+    -- same name.
+    redis.call('HDEL', header_key('0', m[2]), 'parent')
   elseif verb == 'childend' then
     local dim, job = split_run(m[2])
-    redis.call('HDEL', header_key(dim, job), 'c:' .. m[6])
+    for _, header in ipairs(dim == '0' and { header_key('0', job) } or { header_key(dim, job), header_key('0', job) }) do
+      local known = redis.call('HDEL', header, 'c:' .. m[6])
+      if known == 1 and (m[7] or '') ~= '' then redis.call('HSET', header, 'e:' .. m[6], m[7]) end
+    end
     if m[4] ~= '' then fx.deliver(m[2], m[3], m[4], m[5]) end
   else
     error('unknown message ' .. tostring(verb))

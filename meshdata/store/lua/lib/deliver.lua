@@ -18,9 +18,9 @@ end
 -- Tell a run that its journal grew: its owner by a hint, or a worker by a continuation if nobody holds it.
 function fx.notify(dim, job, index, entry)
   local run = dim .. ' ' .. job
-  local state = redis.call('HMGET', header_key(dim, job), 'owner', 'status')
+  local state = redis.call('HMGET', header_key(dim, job), 'owner', 'status', 'fence')
   if state[1] and state[1] ~= '' then
-    local hint = 'o ' .. index .. ' ' .. run
+    local hint = 'o ' .. index .. '/' .. state[3] .. ' ' .. run
     if #entry <= INLINE_HINT then hint = hint .. '\n' .. entry end
     redis.call('SADD', base .. 'wake:' .. state[1], run)
     redis.call('PUBLISH', base .. 'hint:' .. state[1], hint)

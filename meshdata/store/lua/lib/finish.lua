@@ -18,9 +18,10 @@ function fx.tell_waiters(run, waiters, code, payload)
   for process in string.gmatch(waiters, '%S+') do redis.call('PUBLISH', base .. 'hint:' .. process, hint) end
 end
 
--- Everything a header says beyond its fixed fields: waits to disarm, hooks and children that live.
+-- Everything a header says beyond its fixed fields: waits to disarm, hooks and children that live, and children that
+-- ended and are kept.
 function fx.loose_ends(dim, job, header)
-  local hooks, children = {}, {}
+  local hooks, children, remains = {}, {}, {}
   local all = redis.call('HGETALL', header)
   for i = 1, #all, 2 do
     local mark, name = string.sub(all[i], 1, 2), string.sub(all[i], 3)
@@ -31,9 +32,11 @@ function fx.loose_ends(dim, job, header)
       hooks[#hooks + 1] = name
     elseif mark == 'c:' then
       children[#children + 1] = { name, all[i + 1] }
+    elseif mark == 'e:' then
+      remains[#remains + 1] = { name, all[i + 1] }
     end
   end
-  return hooks, children
+  return hooks, children, remains
 end
 
 -- When the job is over and its last hook too, its time to live begins (or goes on).
@@ -49,8 +52,8 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
   local run = dim .. ' ' .. job
   local header = header_key(dim, job)
   local h = redis.call('HMGET', header, 'owner', 'ttl', 'waiters', 'parent', 'loose', 'await')
-  local hooks, children = {}, {}
-  if h[5] then hooks, children = fx.loose_ends(dim, job, header) end
+  local hooks, children, remains = {}, {}, {}
+  if h[5] then hooks, children, remains = fx.loose_ends(dim, job, header) end
   local ttl = ttl_override ~= '' and ttl_override or h[2]
   if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], run) end
   redis.call('HSET', header, 'status', status, 'code', code, 'result', payload, 'ended', now, 'owner', '')
@@ -68,6 +71,9 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
     redis.call('PEXPIRE', journal_key(dim, job), HOOK_KEEP_MS)
     local main = header_key('0', job)
     redis.call('HDEL', main, 'k:' .. dim)
+    -- The children a hook leaves behind are the job's.
+    for _, child in ipairs(children) do redis.call('HSET', main, 'c:' .. child[1], child[2]) end
+    for _, child in ipairs(remains) do redis.call('HSET', main, 'e:' .. child[1], child[2]) end
     local m = redis.call('HMGET', main, 'status', 'ttl', 'expire_at', 'hooks')
     local living = redis.call('HINCRBY', main, 'hooks', -1)
     if living == 0 and (m[1] == 'completed' or m[1] == 'failed' or m[1] == 'interrupted') then
@@ -77,7 +83,8 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
   fx.tell_waiters(run, h[3], code, payload)
   if h[4] and h[4] ~= '' then
     local partition, pos, parent = string.match(h[4], '^(%d+) (%S+) (.*)$')
-    fx.send(partition, { 'childend', parent, pos, h[6] == '1' and code or '', payload, job })
+    local kept = ttl ~= '' and here or ''
+    fx.send(partition, { 'childend', parent, pos, h[6] == '1' and code or '', payload, job, kept })
   end
   return hooks, children
 end

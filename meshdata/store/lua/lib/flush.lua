@@ -1,5 +1,6 @@
--- flush: take a job away with everything it left: header, journal, record, hooks, waits, living children. Whoever runs
--- it can write no more, whoever awaits it is told that it is gone. Returns the number of keys removed.
+-- flush: take a job away with everything it left: header, journal, record, hooks, waits, children that live and what is
+-- left of those that ended. Whoever runs it can write no more, whoever awaits it is told that it is gone. Returns the
+-- number of keys removed.
 --- @include fx
 --- @include keys
 --- @include ended
@@ -9,7 +10,8 @@ function fx.drop_run(dim, job)
   if not h[3] then return {}, {} end
   fx.revoke(dim, job)
   if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], dim .. ' ' .. job) end
-  local hooks, children = fx.loose_ends(dim, job, header)
+  local hooks, children, remains = fx.loose_ends(dim, job, header)
+  for _, child in ipairs(remains) do children[#children + 1] = child end
   if not ended(h[3]) then
     fx.tell_waiters(dim .. ' ' .. job, h[2], 'gone', '')
     if h[4] and h[4] ~= '' then
@@ -21,12 +23,19 @@ function fx.drop_run(dim, job)
 end
 
 function fx.flush(job)
+  local dims = tonumber(redis.call('HGET', header_key('0', job), 'dims')) or 0
   local hooks, children = fx.drop_run('0', job)
   local removed = 0
   for _, dim in ipairs(hooks) do
-    fx.drop_run(dim, job)
-    removed = removed + redis.call('DEL', header_key(dim, job), journal_key(dim, job))
+    local _, its = fx.drop_run(dim, job)
+    for _, child in ipairs(its) do children[#children + 1] = child end
   end
-  for _, child in ipairs(children) do fx.send(child[2], { 'flush', child[1] }) end
+  for dim = 1, dims do
+    removed = removed + redis.call('DEL', header_key(tostring(dim), job), journal_key(tostring(dim), job))
+  end
+  for _, child in ipairs(children) do
+    fx.send(child[2], { 'disown', child[1] })
+    fx.send(child[2], { 'flush', child[1] })
+  end
   return removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job)
 end

@@ -3,12 +3,27 @@
 --- @include fx
 --- @include keys
 --- @include ended
+
+-- A run that ends before anybody began it: its message goes too, so that nobody begins it after all.
+local function unqueue(topic, message)
+  local stream = base .. string.sub(message, 1, 1) .. ':' .. topic
+  local id = string.sub(message, 2)
+  redis.pcall('XACK', stream, 'g', id)
+  redis.call('XDEL', stream, id)
+  local groups = redis.pcall('XINFO', 'GROUPS', stream)
+  if #groups == 0 and not groups.err and redis.call('XLEN', stream) == 0 then redis.call('DEL', stream) end
+end
+
 function fx.revoke(dim, job)
   local header = header_key(dim, job)
-  local owner = redis.call('HGET', header, 'owner')
-  redis.call('HINCRBY', header, 'fence', 1)
-  redis.call('ZREM', base .. 'timers', 'q ' .. dim .. ' ' .. job)
-  if owner and owner ~= '' then redis.call('PUBLISH', base .. 'hint:' .. owner, 'x ' .. dim .. ' ' .. job) end
+  local h = redis.call('HMGET', header, 'owner', 'status', 'topic', 'message')
+  local owner = h[1]
+  if h[2] == 'queued' and h[4] then unqueue(h[3], h[4]) end
+  -- %.0f, because .. writes a number of so many digits as 1.79e+15
+  local fence = string.format('%.0f', redis.call('HINCRBY', header, 'fence', 1))
+  local run = dim .. ' ' .. job
+  redis.call('ZREM', base .. 'timers', 'q ' .. run)
+  if owner and owner ~= '' then redis.call('PUBLISH', base .. 'hint:' .. owner, 'x ' .. fence .. ' ' .. run) end
 end
 
 function fx.interrupt(job, payload, problem, descend, throw, ttl, asker)
@@ -23,10 +38,14 @@ function fx.interrupt(job, payload, problem, descend, throw, ttl, asker)
   local hooks, children = fx.finish('0', job, 'interrupted', code, result, ttl, problem)
   for _, dim in ipairs(hooks) do
     fx.revoke(dim, job)
-    fx.finish(dim, job, 'interrupted', code, result, '', problem)
+    local _, its = fx.finish(dim, job, 'interrupted', code, result, '', problem)
+    for _, child in ipairs(its) do children[#children + 1] = child end
   end
   if descend == '1' then
     for _, child in ipairs(children) do
+      redis.call('HDEL', header_key('0', job), 'c:' .. child[1])
+      redis.call('HSET', header_key('0', job), 'e:' .. child[1], child[2])
+      fx.send(child[2], { 'disown', child[1] })
       fx.send(child[2], { 'interrupt', child[1], payload, problem, descend, throw, ttl, '' })
     end
   end

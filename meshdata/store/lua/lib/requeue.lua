@@ -5,6 +5,6 @@ function fx.requeue(dim, job)
   local header = header_key(dim, job)
   local topic = redis.call('HGET', header, 'topic')
   local fence = redis.call('HINCRBY', header, 'fence', 1)
-  redis.call('HSET', header, 'status', 'queued', 'owner', '')
-  redis.call('XADD', base .. 'c:' .. topic, '*', 'r', dim .. ' ' .. job, 'f', fence)
+  local message = redis.call('XADD', base .. 'c:' .. topic, '*', 'r', dim .. ' ' .. job, 'f', fence)
+  redis.call('HSET', header, 'status', 'queued', 'owner', '', 'message', 'c' .. message)
 end

@@ -4,6 +4,7 @@
 --- @include keys
 --- @include append
 --- @include ended
+--- @include first_fence
 function fx.start_hook(job, topic, body, name, waiter, asker)
   local header = header_key('0', job)
   local h = redis.call('HMGET', header, 'status', 'hookable', 'ttl', 'hooks', 'expire_at')
@@ -26,11 +27,14 @@ function fx.start_hook(job, topic, body, name, waiter, asker)
   redis.call('HINCRBY', header, 'hooks', 1)
   redis.call('HSET', header, 'k:' .. dim, name, 'loose', '1')
   local hook = header_key(tostring(dim), job)
-  redis.call('HSET', hook, 'status', 'queued', 'fence', '1', 'seq', '0', 'owner', '', 'topic', topic, 'created', now,
-    'name', name)
+  -- An earlier job of this id may have left its hooks' results, which are kept for an hour.
+  redis.call('DEL', hook, journal_key(tostring(dim), job))
+  local fence, run = first_fence(), dim .. ' ' .. job
+  local message = redis.call('XADD', base .. 'q:' .. topic, '*', 'r', run, 'f', fence, 't', now, 'b', body)
+  redis.call('HSET', hook, 'status', 'queued', 'fence', fence, 'seq', '0', 'owner', '', 'topic', topic, 'created', now,
+    'name', name, 'message', 'q' .. message)
   if waiter ~= '' then redis.call('HSET', hook, 'waiters', waiter) end
   append(tostring(dim), job, '0', 'start', 'ok', name, body)
-  redis.call('XADD', base .. 'q:' .. topic, '*', 'r', dim .. ' ' .. job, 'f', '1', 't', now, 'b', body)
   fx.answer(asker, 'ok', tostring(dim))
   return 'OK', tostring(dim)
 end

@@ -15,6 +15,7 @@
 --- @include keys
 --- @include append
 --- @include ended
+--- @include first_fence
 function fx.start_job(s)
   local job, topic, body, policy, parent = s[1], s[2], s[3], s[9], s[10]
   local header = header_key('0', job)
@@ -49,8 +50,9 @@ function fx.start_job(s)
     if s[8] ~= '' then fx.add_waiter(header, old[4], s[8]) end
     return 'PENDING', '', ''
   end
+  local fence = first_fence()
   local fields = {
-    'status', 'queued', 'fence', '1', 'seq', '0', 'owner', '', 'topic', topic, 'created', now,
+    'status', 'queued', 'fence', fence, 'seq', '0', 'owner', '', 'topic', topic, 'created', now,
     'ttl', s[5], 'hookable', s[6],
   }
   local function field(name, value)
@@ -61,8 +63,11 @@ function fx.start_job(s)
   field('await', s[11])
   field('origin', s[13])
   field('token', s[16])
-  redis.call('HSET', header, unpack(fields))
   local run = '0 ' .. job
+  if s[14] == '' then
+    field('message', 'q' .. redis.call('XADD', base .. 'q:' .. topic, '*', 'r', run, 'f', fence, 't', now, 'b', body))
+  end
+  redis.call('HSET', header, unpack(fields))
   append('0', job, '0', 'start', 'ok', s[4], body)
   if s[7] == '1' or #s > 16 then
     local record = {}
@@ -74,11 +79,7 @@ function fx.start_job(s)
     if s[15] ~= '' then record[#record + 1], record[#record + 2] = '_queue', s[15] end
     fx.in_parts('HSET', fx.record_key(job), fx.stamp(job, record, 'running'))
   end
-  if s[14] ~= '' then
-    fx.set_timer('q ' .. run, now_up + tonumber(s[14]))
-  else
-    redis.call('XADD', base .. 'q:' .. topic, '*', 'r', run, 'f', '1', 't', now, 'b', body)
-  end
+  if s[14] ~= '' then fx.set_timer('q ' .. run, now_up + tonumber(s[14])) end
   if parent ~= '' and s[11] ~= '1' then fx.answer(parent, 'ok', s[12]) end
   return 'CREATED', '', ''
 end

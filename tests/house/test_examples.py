@@ -1,0 +1,63 @@
+"""The examples run as a reader would run them, on a Redis of their own, and on one that is given."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meshdata.store.embedded import EmbeddedServer
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+LAST_LINES = {
+    "cache.py": "failed with LookupError: no user nobody (3 runs)",
+    "first.py": "completed, kept for 60000 ms",
+    "order.py": "{'ok': False, 'problem': 'the card was refused'}",
+    "search.py": "a hostile value: 0",
+    "subscription.py": "cancelled after ",  # how many months go by depends on the machine
+    "two_processes.py": "step 5 done by process two",
+}
+
+
+def run(example: str, **environment: str) -> str:
+    """Its output. Its errors may hold warnings (a worker was killed, after all), but no traceback."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MESHDATA_")}
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", f"examples/{example}"],
+        cwd=ROOT,
+        env=kept | {"PYTHONPATH": str(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr and "never" not in ran.stderr
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def given_redis() -> Iterator[str]:
+    """The URL of a server that stays while the examples come and go; not the one of all tests, for they leave keys."""
+    with EmbeddedServer() as server:
+        yield server.url
+
+
+def test_every_example_is_tried() -> None:
+    assert set(LAST_LINES) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_runs_on_a_redis_of_its_own(example: str) -> None:
+    assert run(example).splitlines()[-1].startswith(LAST_LINES[example])
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_can_be_run_twice_on_a_redis_that_keeps_its_data(example: str, given_redis: str) -> None:
+    for _ in range(2):
+        assert run(example, MESHDATA_URL=given_redis).splitlines()[-1].startswith(LAST_LINES[example])
