@@ -386,6 +386,18 @@ def failure_from_payload(
     )
 
 
+def end_from_payload(payload: Mapping[str, Any], cls: type[JobFailed] = JobFailed, job_id: str = "") -> JobError:
+    """How a job ended other than well: JobInterrupted if it was interrupted itself, else the failure.
+
+    A job that failed because another one, say its child, was interrupted, has failed: what tells the two apart is the
+    `reason`, which only an interruption stores.
+    """
+    if "reason" in payload:
+        code = int(payload.get("code", CODE_INTERRUPTED))
+        return JobInterrupted(job_id=job_id, reason=str(payload["reason"]), code=code)
+    return failure_from_payload(payload, cls, job_id)
+
+
 def _text_of(exc: BaseException) -> str:
     try:
         return str(exc)

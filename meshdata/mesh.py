@@ -394,8 +394,8 @@ class MeshData:
         args = check_args(args)
         if served.bind is not None:
             served.bind(args, kwargs or {})
-        body = start_body(args, dict(kwargs) if kwargs else None, check_retry(retry) or served.retry)
-        topic = topic_of(name, queue or served.queue)
+        body = start_body(args, kwargs, check_retry(retry) or served.retry)
+        topic = topic_of(name, queue) if queue else served.topic or name
         word, dimension = await self._store.hook(job, topic=topic, body=body, name=name)
         if word == "NOTFOUND":
             raise JobNotFound(job_id=job)

@@ -21,7 +21,7 @@ class Served:
     bind: Callable[[Sequence[Any], Mapping[str, Any]], None] | None = None
     decode: Callable[[bytes], Any] = from_json
     ttl: Duration | None = None
-    queue: str | None = None
+    topic: str = ""
     retry: RetryPolicy | None = None
 
 
@@ -56,6 +56,7 @@ class Caller:
         Raises:
             InvalidOptions: an argument is wrong; nothing was written.
         """
+        # Every call comes this way, and most find their answer kept: what is not asked for is not looked at.
         if id is not None and ttl is None:
             ttl = served.ttl
         job, ttl_text = job_and_ttl(entity, id, ttl)
@@ -64,25 +65,21 @@ class Caller:
             raise InvalidOptions(f"kwargs is a mapping; got {type(kwargs).__name__}", argument="kwargs")
         if served.bind is not None:
             served.bind(args, kwargs or {})
+        retry = served.retry if retry is None else check_retry(retry)
+        start = StartJob(job, served.topic or topic_of(entity, queue), start_body(args, kwargs, retry), entity, ttl_text)
+        if id is not None:
+            start.record = True
+        if hookable is False:
+            start.hookable = False
         if queue is not None:
-            check_entity(queue, argument="queue")
-        retry = check_retry(retry) or served.retry
-        policy = policy_name(flush=flush, retry_failed=retry_failed)
-        if flush and id is None:
-            raise InvalidOptions("flush runs an id anew, and none was given; add id=...", argument="flush")
-        return StartJob(
-            job=job,
-            topic=topic_of(entity, queue or served.queue),
-            body=start_body(args, dict(kwargs) if kwargs else None, retry),
-            name=entity,
-            ttl=ttl_text,
-            hookable=hookable is not False,
-            record=id is not None,
-            policy=policy,
-            queue=queue or "",
-            token="" if policy == "attach" else mint_id(),
-            seeds=self._seeds(entity, state) if state else (),
-        )
+            start.topic, start.queue = topic_of(entity, check_entity(queue, argument="queue")), queue
+        if state:
+            start.seeds = self._seeds(entity, state)
+        if flush or retry_failed:
+            if id is None:
+                raise InvalidOptions("an id is run anew, and none was given; add id=...", argument="flush")
+            start.policy, start.token = policy_name(flush=flush), mint_id()
+        return start
 
     async def exec(self, start: StartJob, served: Served, timeout: Duration | None) -> Any:
         """Run a job, or join the one there, and give what it returned."""

@@ -60,9 +60,9 @@ def seconds(value: Duration | None, *, argument: str) -> float | None:
     return None if ms is None else ms / 1000
 
 
-def policy_name(*, flush: bool, retry_failed: bool) -> str:
-    """What to do about a job that is there already."""
-    return "flush" if flush else "retry" if retry_failed else "attach"
+def policy_name(*, flush: bool) -> str:
+    """What to do about a job that is there already, where it is to be run anew: always, or if it failed."""
+    return "flush" if flush else "retry"
 
 
 def check_retry(retry: Any, *, argument: str = "retry") -> RetryPolicy | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from meshdata.errors import JobExists, JobInterrupted, JobNotFound, failure_from_payload
+from meshdata.errors import JobExists, JobNotFound, end_from_payload
 from meshdata.store.store import Outcome
 from meshdata.values import from_json
 
@@ -21,9 +21,4 @@ def value_of(outcome: Outcome, job: str, decode: Callable[[bytes], Any] = from_j
         raise JobNotFound(job_id=job)
     if outcome.word == "EXISTS":
         raise JobExists(job_id=job)
-    data = from_json(outcome.payload)
-    if data.get("type") == "JobInterrupted":
-        raise JobInterrupted(
-            str(data.get("message", "")), job_id=job, reason=str(data.get("message", "")), code=data.get("code")
-        )
-    raise failure_from_payload(data, job_id=job)
+    raise end_from_payload(from_json(outcome.payload), job_id=job)

@@ -12,10 +12,10 @@ from meshdata.cli.output import Place
 # Each body is imported by its own command, so that `meshdata --help` does not load what it does not use.
 
 UrlOption = Annotated[
-    str | None, typer.Option("--url", help="The Redis to use. [default: MESHDATA_URL, else redis://localhost:6379]")
+    str | None, typer.Option("--url", help="The Redis to use. By default MESHDATA_URL, else redis://localhost:6379.")
 ]
 NamespaceOption = Annotated[
-    str | None, typer.Option("--namespace", help="The namespace. [default: MESHDATA_NAMESPACE, else meshdata]")
+    str | None, typer.Option("--namespace", help="The namespace. By default MESHDATA_NAMESPACE, else meshdata.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line; errors too.")]
 EntityArgument = Annotated[str, typer.Argument(help="The entity, like user.", show_default=False)]
@@ -75,13 +75,13 @@ def _end(code: int) -> None:
 @demo_app.command("meshdata")
 def demo_meshdata(
     words: Annotated[
-        list[str] | None, typer.Argument(help="The ids of the records to make. [default: cat dog mouse]")
+        list[str] | None, typer.Argument(help="The ids of the records to make. By default cat dog mouse.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="With --url: leave what it made, to be looked at.")] = False,
     url: Annotated[
-        str | None, typer.Option("--url", help="A Redis to use. [default: MESHDATA_URL, else one of its own]")
+        str | None, typer.Option("--url", help="A Redis to use. By default MESHDATA_URL, else one of its own.")
     ] = None,
-    namespace: Annotated[str | None, typer.Option("--namespace", help="The namespace. [default: demo]")] = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", help="The namespace. By default demo.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Connect a function, execute it durably once per word, and find the last word's record."""
@@ -108,7 +108,9 @@ def serve(
 
 @app.command()
 def redis(
-    path: Annotated[str | None, typer.Argument(help="A folder to keep the data in. [default: keep nothing]")] = None,
+    path: Annotated[
+        str | None, typer.Argument(help="A folder to keep the data in. By default nothing is kept.")
+    ] = None,
     url: Annotated[str | None, typer.Option("--url", hidden=True)] = None,
     namespace: Annotated[str | None, typer.Option("--namespace", hidden=True)] = None,
     as_json: JsonOption = False,

@@ -148,10 +148,12 @@ class Teller:
         line = Text.assemble((f" {self._step} ", "bold black on cyan"), "  ", (title, "bold"))
         if ms is not None:
             line.append(f"  {duration_text(ms)}", "green")
-        if cost:
-            line.append(f"  {cost}", "dim")
+        beside = Text(f"  {cost}", "dim")
+        fits = line.cell_len + beside.cell_len <= self.console.width
         self.console.print()
-        self.console.print(line)
+        self.console.print(line + beside if cost and fits else line)
+        if cost and not fits:
+            self.note(cost)
 
     def say(self, words: Any, style: str = "") -> None:
         """Anything rich can print, under the headline; nothing with --json."""
@@ -233,7 +235,7 @@ def _opened(tell: Teller, mesh: MeshData, ms: float, ours: bool) -> None:
     search = "with search" if features.search else "without search"
     title = f"{'Started' if ours else 'Reached'} a Redis{' of our own' if ours else ''}"
     tell.step(title, ms, server=product, search=features.search, url=None if ours else _without_password(mesh.url))
-    where = "a private folder, no port, no Docker; it ends with this program" if ours else _without_password(mesh.url)
+    where = "a child process on a Unix socket, gone at the end" if ours else _without_password(mesh.url)
     tell.say(Text.assemble((product, "cyan"), f" {search}; ", (where, "dim")))
 
 

@@ -119,7 +119,7 @@ def tell_error(place: Place, error: BaseException) -> None:
     if isinstance(error, JobFailed) and error.remote_traceback and error.type != "InvalidOptions":
         console.print(error.remote_traceback.rstrip(), style="dim", markup=False)
     if isinstance(error, StoreUnavailable):
-        console.print("No Redis at hand? `meshdata redis` runs one; `meshdata doctor` tells what it sees.", style="dim")
+        console.print("No Redis at hand? `meshdata redis` runs one and says how to use it.", style="dim")
 
 
 def show(place: Place, value: Any) -> None:

@@ -77,7 +77,7 @@ class Leases:
         """Stop serving: what this process still holds goes to others at once, its streams go if nobody serves them."""
         for partition in range(self._store.partitions):
             await self._store.beat(partition, ttl_ms=-1)
-            await self._take_over(partition, self._store.process)
+            await self._put_back(partition, self._store.process, deaths=None)
             await self._store.leave(partition, self._topics())
 
     async def _beat_on(self) -> None:
@@ -112,14 +112,15 @@ class Leases:
             self._store.relay(partition, target)
         for dead in beat.dead:
             if dead != self._store.process:
-                await self._take_over(partition, dead)
+                count = await self._put_back(partition, dead, deaths=MAX_DEATHS)
+                if count:
+                    logger.warning("runs of a dead process were put back", extra={"dead": dead, "count": count})
 
-    async def _take_over(self, partition: int, dead: str) -> None:
+    async def _put_back(self, partition: int, process: str, *, deaths: int | None) -> int:
         word, total = "MORE", 0
         while word == "MORE":
             word, count = await self._store.take_over(
-                partition, dead, limit=TAKE_OVER_BATCH, deaths=MAX_DEATHS, payload=self._end, problem=self._problem
+                partition, process, limit=TAKE_OVER_BATCH, deaths=deaths, payload=self._end, problem=self._problem
             )
             total += count
-        if total:
-            logger.warning("runs of a dead process were put back", extra={"dead": dead, "count": total})
+        return total

@@ -72,9 +72,14 @@ class Router:
         return self._busy
 
     @property
+    def is_full(self) -> bool:
+        """Whether no slot is free."""
+        return self._busy >= self._concurrency
+
+    @property
     def reads(self) -> bool:
         """Whether every reader came round lately, or has no slot to read for."""
-        if self._busy >= self._concurrency:
+        if self.is_full:
             return True
         now = asyncio.get_running_loop().time()
         ages = [now - self._last_read.get(p, self._opened_at) for p in range(self._store.partitions)]

@@ -18,9 +18,12 @@ from meshdata.search.codec import untyped_to_hash
 from meshdata.search.fields import Geo, Numeric, Point, Tag, Text, Vector
 from meshdata.search.find import Find, Page
 from meshdata.search.index import Index, IndexInfo
-from meshdata.search.query import Condition, Field, Order, match_all, unsafe_raw
+from meshdata.search.query import Field, Order, match_all, unsafe_raw
 from meshdata.search.record import Record, field, meta
 from meshdata.search.schema import Schema, schema_of
+from meshdata.search.tree import (
+    Condition,
+)
 
 __all__ = [
     "Aggregate",

@@ -20,23 +20,20 @@ from meshdata.search.column import Column
 from meshdata.search.expression import compile_expression
 from meshdata.search.fulltext import compile_query
 from meshdata.search.index import Index
-from meshdata.search.query import (
+from meshdata.search.query import Field, Order, bind, condition_of
+from meshdata.search.reply import DEFAULT_TIMEOUT_MS, Argument, Row, SearchStore, ask
+from meshdata.search.schema import Schema
+from meshdata.search.tree import (
     And,
     Condition,
     Everything,
-    Field,
     Not,
     Op,
     Or,
-    Order,
     Unbound,
     all_of,
-    bind,
-    condition_of,
     has_knn,
 )
-from meshdata.search.reply import DEFAULT_TIMEOUT_MS, Argument, Row, SearchStore, ask
-from meshdata.search.schema import Schema
 from meshdata.values import Duration, duration_ms
 
 GROUP_LIMIT = 100_000

@@ -19,25 +19,22 @@ from meshdata.search.fields import Numeric, Tag, Text
 from meshdata.search.fulltext import DISTANCE, Query, compile_query
 from meshdata.search.index import Index
 from meshdata.search.predicate import number_of, predicate, text_of
-from meshdata.search.query import (
+from meshdata.search.query import Field, Order, bind, condition_of
+from meshdata.search.reply import DEFAULT_TIMEOUT_MS, Argument, Reply, Row, SearchStore, ask
+from meshdata.search.scan import scan_records
+from meshdata.search.schema import SYSTEM, Schema
+from meshdata.search.tree import (
     Condition,
     Everything,
-    Field,
     Fuzzy,
     Missing,
-    Order,
     Phrase,
     Range,
     Words,
     all_of,
-    bind,
     both,
-    condition_of,
     leaves,
 )
-from meshdata.search.reply import DEFAULT_TIMEOUT_MS, Argument, Reply, Row, SearchStore, ask
-from meshdata.search.scan import scan_records
-from meshdata.search.schema import SYSTEM, Schema
 from meshdata.values import Duration, duration_ms
 
 T = TypeVar("T")

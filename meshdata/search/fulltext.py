@@ -1,6 +1,6 @@
 r"""A tree of conditions → the module's query text and the values it binds; pure.
 
-No value is ever written into the text: each one travels as a PARAM. Even so the module reads a bound value: it takes a
+No value is written into the text: each one travels as a PARAM (but for the words of a phrase, see `_quoted`). Even so the module reads a bound value: it takes a
 backslash for an escape and drops blanks at the ends. So backslashes are doubled, and in a part of a tag, where blanks at
 the ends count, blanks are escaped. Dialect 2.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from meshdata.errors import QueryInvalid
 from meshdata.search.fields import Text
-from meshdata.search.query import (
+from meshdata.search.tree import (
     And,
     Condition,
     Everything,
@@ -32,7 +32,7 @@ from meshdata.search.query import (
     RawText,
     Words,
 )
-from meshdata.search.words import WORD_LIMIT
+from meshdata.search.words import is_word
 
 Param = str | bytes | int | float
 DISTANCE = "_distance"
@@ -126,8 +126,7 @@ def _leaf(tree: Condition, query: Query) -> str:
             sounds = isinstance(column.option, Text) and column.option.phonetic
             return f"({text}=>{{$phonetic:true}})" if sounds else text
         case Phrase(column, words):
-            bound = " ".join(_phrase_word(query, words, at) for at in range(len(words)))
-            return f"({_at(column.attribute)}:({bound}))=>{{$slop:0;$inorder:true}}"
+            return f'{_at(column.attribute)}:"{_quoted(words)}"'
         case Fuzzy(column, words, distance):
             edge = "%" * distance
             found = [f"{edge}{_word(query, word)}{edge}" for word in words]
@@ -162,15 +161,16 @@ def _word(query: Query, word: str) -> str:
     return _bound(query, _doubled(word).encode("utf-8", "surrogateescape"))
 
 
-def _phrase_word(query: Query, words: tuple[str, ...], at: int) -> str:
-    """One word of a phrase.
+def _quoted(words: tuple[str, ...]) -> str:
+    """The words of a phrase, the one place where a value is in the text of a query.
 
-    A word that comes twice would count once: the module puts equal words together. Beside an alternative that is in no
-    text it is another word to it.
+    Bound words do not do: the module takes two bound words that are equal for one, and "a b a" for "a b". It is safe, since a
+    word holds nothing that has a meaning between quotes; that is looked at here once more.
     """
-    if words.count(words[at]) == 1:
-        return _word(query, words[at])
-    return f"({_word(query, words[at])}|{_word(query, f'{at}'.rjust(WORD_LIMIT + 1, '-'))})"
+    for word in words:
+        if not is_word(word):
+            raise QueryInvalid(f"{word!r} cannot stand in a phrase")
+    return " ".join(words)
 
 
 def _part(text: str, query: Query, *, front: bool) -> str:

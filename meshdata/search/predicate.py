@@ -13,7 +13,7 @@ from typing import Any
 from meshdata.errors import QueryInvalid
 from meshdata.search.column import BLANKS, Column
 from meshdata.search.fields import Tag
-from meshdata.search.query import (
+from meshdata.search.tree import (
     And,
     Condition,
     Everything,

@@ -62,10 +62,17 @@ class StartJob:
         """The list the script takes."""
         return [
             self.job, self.topic, self.body, self.name, self.ttl, "1" if self.hookable else "0",
-            "1" if self.record else "", waiter, self.policy, self.parent, "1" if self.awaited else "",
-            self.answer, self.origin, "" if self.delay_ms is None else self.delay_ms, self.queue, self.token,
-            *self.seeds,
+            "1" if self.record else "", waiter, self.policy, self.parent, self._further(), *self.seeds,
         ]  # fmt: skip
+
+    def _further(self) -> bytes:
+        """What most starts leave out, packed into one argument: each argument costs the hot path."""
+        if not (self.origin or self.queue or self.token or self.parent) and self.delay_ms is None:
+            return b""
+        delay = b"" if self.delay_ms is None else b"%d" % self.delay_ms
+        awaited = b"1" if self.awaited else b""
+        rest = (self.origin.encode(), delay, self.queue.encode(), self.token.encode())
+        return b"".join(b"%d:%b" % (len(part), part) for part in (awaited, self.answer, *rest))
 
 
 class Outcome(NamedTuple):
@@ -283,9 +290,7 @@ class Store:
         self._carried(partition, reply[1])
         return bool(reply[0] == b"OK")
 
-    async def again(
-        self, claim: Claim, *, drop: int | None, after: Sequence[str], delay_ms: int, attempt: int
-    ) -> bool:
+    async def again(self, claim: Claim, *, drop: int | None, after: Sequence[str], delay_ms: int, attempt: int) -> bool:
         """Give a failed run back for another attempt after a pause, less the journal entry it failed on and the calls
         made after that (their positions)."""
         partition = self._of(claim.run)
@@ -324,9 +329,7 @@ class Store:
         partition = self._of(run)
         dim, _, job = run.partition(" ")
         key = f"{self._bases[partition]}" + (f"l:{job}" if dim == "0" else f"hl:{dim}:{job}")
-        found: list[bytes] = await self.command(
-            partition, "LRANGE", key, start, start + count - 1 if count else -1
-        )
+        found: list[bytes] = await self.command(partition, "LRANGE", key, start, start + count - 1 if count else -1)
         return found
 
     async def header(self, run: str) -> dict[str, bytes]:
@@ -352,9 +355,7 @@ class Store:
         self._carried(partition, reply[2])
         return reply[0].decode(), reply[1].decode()
 
-    async def interrupt(
-        self, job: str, *, payload: bytes, problem: str, descend: bool, throw: bool, ttl: str
-    ) -> str:
+    async def interrupt(self, job: str, *, payload: bytes, problem: str, descend: bool, throw: bool, ttl: str) -> str:
         """End a job now: OK, NOTFOUND or ENDED."""
         partition = self.keys.partition(job)
         reply = await self._script(
@@ -415,10 +416,15 @@ class Store:
         await self.command(partition, "SREM", f"{self._bases[partition]}wake:{self.process}", *runs)
 
     async def take_over(
-        self, partition: int, dead: str, *, limit: int, deaths: int, payload: bytes, problem: str
+        self, partition: int, dead: str, *, limit: int, deaths: int | None, payload: bytes, problem: str
     ) -> tuple[str, int]:
-        """Put back what a dead process held: (MORE, DONE or ALIVE) and how many runs and messages it was."""
-        reply = await self._script("take_over", partition, dead, limit, deaths, payload, problem)
+        """Put back what a dead process held, or one that leaves (deaths None, none are counted).
+
+        Returns:
+            MORE, DONE or ALIVE, and how many runs and messages it was.
+        """
+        limits = (limit, "" if deaths is None else deaths)
+        reply = await self._script("take_over", partition, dead, *limits, payload, problem)
         self._carried(partition, reply[2])
         return reply[0].decode(), reply[1]
 

@@ -7,7 +7,7 @@ queue. Outside a workflow it is a plain call.
 import asyncio
 import functools
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, overload
@@ -24,14 +24,11 @@ from meshdata.errors import (
 )
 from meshdata.values import Duration, check_entity, check_key, duration_ms, from_json, to_json
 from meshdata.workflow.context import running
-from meshdata.workflow.function import Function
+from meshdata.workflow.function import Function, InThread
 from meshdata.workflow.runner import Call, Run, durable
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-InThread = Callable[..., Coroutine[Any, Any, Any]]
-"""Runs a plain function in a thread of the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +134,7 @@ class Activity(Generic[P, R]):
 
     async def _attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
         try:
-            work = functools.partial(_work, run.host.in_thread, self.function, args, kwargs)
+            work = functools.partial(self.function.run, run.host.in_thread, args, kwargs)
             code, payload, delay = await attempt_once(
                 work, ActivityInfo(run.job, self.name, call.attempts + 1, _key(run.name, call.position)),
                 retry=self.retry, timeout_s=self.timeout_s,
@@ -158,13 +155,6 @@ def activity_topic(queue: str, name: str) -> str:
 def _key(run: str, position: str) -> str:
     dimension, _, job = run.partition(" ")
     return f"{job}/{dimension}/{position}"
-
-
-async def _work(in_thread: InThread, function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    if function.is_async:
-        return await function.fn(*args, **kwargs)
-    result = await in_thread(function.fn, *args, **kwargs)
-    return await result if asyncio.iscoroutine(result) else result
 
 
 async def attempt_once(
@@ -214,7 +204,7 @@ async def attempt_for_another(
 
     async def work() -> Any:
         args, kwargs = function.arguments(list(said["a"]), said["k"])
-        return await _work(in_thread, function, args, kwargs)
+        return await function.run(in_thread, args, kwargs)
 
     about = ActivityInfo(run.partition(" ")[2], function.name, said["n"], _key(run, position))
     return await attempt_once(work, about, retry=RetryPolicy.from_data(said.get("r")), timeout_s=said["t"])

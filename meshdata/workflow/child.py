@@ -1,6 +1,6 @@
 """Other jobs from inside a workflow: children, hooks, interrupts. Each has its effect once, together with its entry."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from meshdata.engine.policy import RetryPolicy
@@ -20,12 +20,12 @@ def topic_of(name: str, queue: str | None) -> str:
 
 
 def start_body(
-    args: Sequence[Any], kwargs: dict[str, Any] | None, retry: RetryPolicy | None, origin: str = ""
+    args: Sequence[Any], kwargs: Mapping[str, Any] | None, retry: RetryPolicy | None, origin: str = ""
 ) -> bytes:
     """A run's journal entry 0: arguments, retry policy, and the job at the root of its tree."""
-    body: dict[str, Any] = {"a": list(args)}
+    body: dict[str, Any] = {"a": args}
     if kwargs:
-        body["k"] = kwargs
+        body["k"] = dict(kwargs)
     if retry is not None:
         body["r"] = retry.to_data()
     if origin:
@@ -35,7 +35,7 @@ def start_body(
     except InvalidOptions:
         # Say which argument it was, by the name the caller knows.
         to_json(list(args), argument="args")
-        to_json(kwargs or {}, argument="kwargs")
+        to_json(dict(kwargs or {}), argument="kwargs")
         raise
 
 
@@ -182,9 +182,8 @@ def hook(
 def interruption(reason: str | None, code: int, job: str) -> tuple[bytes, str]:
     """What the waiters of an interrupted job get, as stored, and its message."""
     error = JobInterrupted(job_id=job, reason=reason or "", code=code)
-    message = reason or f"job {job} was interrupted"
-    data = failure_payload(error, code=code) | {"type": "JobInterrupted", "message": message, "traceback": ""}
-    return to_json(data, argument="reason"), message
+    data = failure_payload(error, code=code) | {"reason": reason or "", "traceback": ""}
+    return to_json(data, argument="reason"), reason or str(error)
 
 
 def interrupt(

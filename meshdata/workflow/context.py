@@ -6,8 +6,8 @@ that identities do not depend on how tasks interleave. The loop's task factory s
 asyncio keeps tasks in sets, and a set's order is that of its members' addresses: the order in which a failed TaskGroup
 cancels its tasks, in which `asyncio.wait` hands out what is done, in which `asyncio.as_completed` makes tasks of
 coroutines. None of it may differ on replay. The tasks of a run are therefore hashed by their paths, which makes the
-order of a set of them the same wherever the run goes on; and `as_completed`, whose sets are of coroutines, is recognised, and
-its tasks are numbered as the coroutines stand in the list it was given.
+order of a set of them the same wherever the run goes on. And `as_completed`, whose sets are of coroutines, is recognised;
+its tasks are made in the order of the list it was given.
 """
 
 import asyncio
@@ -36,13 +36,13 @@ _run: ContextVar[Any] = ContextVar("meshdata_run", default=None)
 class TaskPath:
     """The address of one task of a run, and the counters it hands out."""
 
-    __slots__ = ("_reserved", "calls", "children", "text")
+    __slots__ = ("calls", "children", "made", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.calls = 0
         self.children = 0
-        self._reserved: tuple[FrameType, int] | None = None
+        self.made: dict[Any, RunTask] = {}
 
     def next_call(self) -> str:
         """The position of the next durable call this task makes."""
@@ -53,25 +53,6 @@ class TaskPath:
         """The path of the next task this task creates."""
         self.children += 1
         return TaskPath(f"{self.text}.{self.children}")
-
-    def child_in(self, frame: FrameType, coro: Any) -> "TaskPath":
-        """The path of a task that a call of `as_completed` makes of a coroutine."""
-        given = frame.f_locals[_AS_COMPLETED_ARGUMENT]
-        if not isinstance(given, list | tuple):
-            if getattr(coro, "cr_code", None) in durable_codes:
-                return self.next_child()  # a durable call: it has its place already
-            raise InvalidOptions(
-                f"give asyncio.as_completed a list in a workflow; the order of a {type(given).__name__} is lost in it",
-                argument="fs",
-            )
-        if self._reserved is None or self._reserved[0] is not frame:
-            self._reserved = frame, self.children
-            self.children += len(given)
-        first = self._reserved[1]
-        for number, one in enumerate(given, 1):
-            if one is coro:
-                return TaskPath(f"{self.text}.{first + number}")
-        return self.next_child()  # an awaitable of the user's own, wrapped
 
 
 # The function that makes tasks of a set of coroutines, and what it calls the argument the set is of.
@@ -185,11 +166,40 @@ class _FollowingFactory:
                 return self.before(loop, coro, **options)
             return asyncio.Task(coro, loop=loop, **options)
         parent = _path.get() if context is None else context[_path]
+        if coro in parent.made:
+            return parent.made.pop(coro)
         frame = _as_completed_frame()
-        path = parent.next_child() if frame is None else parent.child_in(frame, coro)
-        context = copy_context() if context is None else context.copy()
-        context.run(_path.set, path)
-        options["context"] = context
-        task = RunTask(coro, loop=loop, hash=crc32(f"{run.name} {path.text}".encode()), **options)
-        run.follow(task)
-        return task
+        if frame is not None:
+            for one in _in_order(frame, coro):
+                parent.made[one] = _task(loop, one, run, parent, copy_context(), options)
+            return parent.made.pop(coro)
+        return _task(loop, coro, run, parent, copy_context() if context is None else context.copy(), options)
+
+
+def _task(
+    loop: asyncio.AbstractEventLoop,
+    coro: Any,
+    run: Followed,
+    parent: TaskPath,
+    context: Context,
+    options: dict[str, Any],
+) -> RunTask:
+    path = parent.next_child()
+    context.run(_path.set, path)
+    hash = crc32(f"{run.name} {path.text}".encode())
+    task = RunTask(coro, loop=loop, hash=hash, **{**options, "context": context})
+    run.follow(task)
+    return task
+
+
+def _in_order(frame: FrameType, coro: Any) -> list[Any]:
+    """The coroutines `as_completed` makes tasks of, in the order they were given to it."""
+    given = frame.f_locals[_AS_COMPLETED_ARGUMENT]
+    if isinstance(given, list | tuple) and coro in given:
+        return list(dict.fromkeys(one for one in given if asyncio.iscoroutine(one)))
+    if getattr(coro, "cr_code", None) in durable_codes:
+        return [coro]  # the place of a durable call was taken when it was called
+    raise InvalidOptions(
+        f"give asyncio.as_completed a list in a workflow; the order of a {type(given).__name__} is lost in it",
+        argument="fs",
+    )

@@ -19,12 +19,14 @@ import pydantic
 import pydantic_core
 from typing_extensions import TypeAliasType
 
-from meshdata.errors import InvalidOptions
+from meshdata.errors import InvalidOptions, JobFailed
 from meshdata.telemetry import get_logger
 
 logger = get_logger(__name__)
 
 Types = dict[str, pydantic.TypeAdapter[Any]]
+InThread = Callable[..., Coroutine[Any, Any, Any]]
+"""Runs a plain function in a thread: `await in_thread(fn, *args, **kwargs)`."""
 
 # Values are written with bytes as base64 (values.to_json), so they are read so.
 _CONFIG: Final = pydantic.ConfigDict(val_json_bytes="base64")
@@ -147,6 +149,17 @@ class Function:
             types_of = self._return_types = self._read_return_type()
         return _convert(types_of, "return", value, "return") if types_of else value
 
+    async def run(self, in_thread: InThread, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call it: a coroutine function on the loop, a plain one in a thread."""
+        if not self.is_async:
+            result = await in_thread(self.fn, *args, **kwargs)
+            # A plain function may hand back a coroutine (a lambda around one, say).
+            return await result if inspect.iscoroutine(result) else result
+        try:
+            return await self.fn(*args, **kwargs)
+        except SystemExit as error:
+            raise _as_failure(error) from error
+
     def _read_parameter_types(self) -> Types:
         if self._signature is None:
             return {}
@@ -157,6 +170,24 @@ class Function:
         if self._signature is None:
             return {}
         return _adapters(self.fn, self.name, {"return": self._signature.return_annotation})
+
+
+def contained(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a plain function in a thread of its own, where nothing it raises may end more than its own run.
+
+    Raises:
+        JobFailed: it asked for the end of the process, or raised StopIteration, which no future takes.
+    """
+    try:
+        return fn(*args, **kwargs)
+    except (SystemExit, KeyboardInterrupt, StopIteration) as error:
+        raise _as_failure(error) from error
+
+
+def _as_failure(error: BaseException) -> JobFailed:
+    # asyncio lets SystemExit through to the end of the loop; then every other run of the process would end with it, and
+    # the processes that take the job over one after another too.
+    return JobFailed(str(error), type=type(error).__name__)
 
 
 # --- reading a signature ----------------------------------------------------------------------------------------------

@@ -26,10 +26,7 @@ def once(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Coroutine[Any, An
 
     async def work(run: Run, call: Call) -> None:
         try:
-            if function.is_async:
-                result = await fn(*args, **kwargs)
-            else:
-                result = await run.host.in_thread(fn, *args, **kwargs)
+            result = await function.run(run.host.in_thread, args, kwargs)
             run.record(call, "ok", to_json(result, argument="result"))
         except asyncio.CancelledError:
             raise

@@ -26,7 +26,6 @@ from meshdata.errors import (
     JobError,
     JobExists,
     JobFailed,
-    JobInterrupted,
     JobNotFound,
     MeshTimeout,
     ReplayError,
@@ -34,6 +33,7 @@ from meshdata.errors import (
     ScriptFailed,
     StoreError,
     Suspended,
+    end_from_payload,
     failure_from_payload,
 )
 from meshdata.store.store import Argument, Claim, Store
@@ -540,9 +540,7 @@ def _failure(call: Call, entry: Entry, job: str) -> Exception:
     if entry.code == "err":
         data = from_json(entry.payload)
         if call.kind in ("child", "start", "hook"):
-            if data.get("type") == "JobInterrupted":
-                return JobInterrupted(job_id=call.name, reason=str(data.get("message", "")), code=data.get("code"))
-            return failure_from_payload(data, ChildFailed, call.name)
+            return end_from_payload(data, ChildFailed, call.name)
         return failure_from_payload(data, _ACTIVITY_CODES.get(data.get("code", 0), ActivityFailed), job)
     if entry.code == "timeout":
         return MeshTimeout(f"no signal {call.name!r} came in time", job_id=job)

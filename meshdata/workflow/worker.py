@@ -29,7 +29,7 @@ from meshdata.errors import (
 from meshdata.store.store import Argument, Claim, Leased, Store
 from meshdata.values import from_json, to_json
 from meshdata.workflow.activity import attempt_for_another
-from meshdata.workflow.function import Function
+from meshdata.workflow.function import Function, contained
 from meshdata.workflow.runner import Run
 from meshdata.workflow.settle import Settler
 
@@ -91,6 +91,7 @@ class Host:
         self._threads: ThreadPoolExecutor | None = None
         self._closing = False
         self._working = 0
+        self._backlog: deque[Message] = deque()  # read by several partitions' readers for the same free slot
         self._at_rest = asyncio.Event()
 
     def open(self, router: Router) -> None:
@@ -114,17 +115,13 @@ class Host:
         """Run a plain function in the bounded thread pool, in the caller's context."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="meshdata")
-        call = partial(copy_context().run, fn, *args, **kwargs)
+        call = partial(copy_context().run, contained, fn, *args, **kwargs)
         return await self.loop.run_in_executor(self._threads, call)
 
     async def call(self, function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Call a function with arguments as JSON decoded them, converted by its annotations."""
         converted, named = function.arguments(list(args), kwargs)
-        if function.is_async:
-            return await function.fn(*converted, **named)
-        result = await self.in_thread(function.fn, *converted, **named)
-        # A plain function may hand back a coroutine (a lambda around one, say).
-        return await result if asyncio.iscoroutine(result) else result
+        return await function.run(self.in_thread, converted, named)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -134,7 +131,11 @@ class Host:
         if not service.has_room:
             service.backlog.append(message)
             return
+        if self._router is not None and self._router.is_full:
+            self._backlog.append(message)
+            return
         if message.position:
+            self._take_slot(service)
             self.spawn(self._run_for_another(message))
             return
         resident = self.runs.get(message.claim.run)
@@ -201,7 +202,7 @@ class Host:
     def has_room(self, topic: str) -> bool:
         """Whether the router should read a topic at all."""
         service = self.services[topic]
-        return service.has_room and not service.backlog
+        return service.has_room and not service.backlog and not self._backlog
 
     def _take_slot(self, service: Service) -> None:
         service.busy += 1
@@ -216,11 +217,15 @@ class Host:
             self._at_rest.set()
         if self._router is not None:
             self._router.release()
-        if service.backlog and service.has_room and not self._closing:
-            self.loop.call_soon(self._next_of, service, context=self.context)
+        if (self._backlog or service.backlog) and not self._closing:
+            self.loop.call_soon(self._next_after, service, context=self.context)
 
-    def _next_of(self, service: Service) -> None:
-        if service.backlog and service.has_room:
+    def _next_after(self, service: Service) -> None:
+        if self._router is None or self._router.is_full or self._closing:
+            return
+        if self._backlog:
+            self.handle(self._backlog.popleft())
+        elif service.backlog and service.has_room:
             self.handle(service.backlog.popleft())
 
     def _take(self, run: Run) -> None:
@@ -405,9 +410,8 @@ class Host:
                 await asyncio.sleep(0.5)
 
     async def _run_for_another(self, message: Message) -> None:
-        """An activity another worker's workflow asked for."""
+        """An activity another worker's workflow asked for. Its slot is taken."""
         service = self.services[message.topic]
-        self._take_slot(service)
         claim = message.claim
         try:
             code, payload, delay = await attempt_for_another(

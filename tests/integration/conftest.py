@@ -25,10 +25,8 @@ def partitions(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-async def open_mesh(
-    redis_url: str, namespace: str, partitions: int, no_leaks: set[str]
-) -> AsyncIterator[OpenMesh]:
-    """Any number of meshes on one namespace, as several processes would have; all closed before leaks are looked for."""
+async def open_mesh(redis_url: str, namespace: str, partitions: int, no_leaks: set[str]) -> AsyncIterator[OpenMesh]:
+    """Any number of meshes on one namespace, as several processes have; all closed before leaks are looked for."""
     no_leaks |= {"inseq", "outseq"}  # the numbers of the last message between two partitions live as long as these
     async with AsyncExitStack() as stack:
 
@@ -60,7 +58,7 @@ Eventually = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def eventually() -> Eventually:
-    """`await eventually(condition)`: ask until what it returns (or what awaiting that gives) is true, and give it back."""
+    """`await eventually(condition)`: ask until what it returns (or what awaiting that gives) is true; give it back."""
 
     async def poll(condition: Callable[[], Any], *, within: float = 10.0) -> Any:
         deadline = time.monotonic() + within

@@ -92,7 +92,9 @@ async def test_the_decorator_form_connects_too(mesh: MeshData) -> None:
     assert await double(21) == 42
 
 
-async def test_what_was_connected_before_the_start_is_served(redis_url: str, namespace: str, no_leaks: set[str]) -> None:
+async def test_what_was_connected_before_the_start_is_served(
+    redis_url: str, namespace: str, no_leaks: set[str]
+) -> None:
     mesh = MeshData(redis_url, namespace=namespace)
     mesh.connect("early", Counted("bird"))
     async with mesh:

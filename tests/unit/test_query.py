@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from meshdata.errors import QueryInvalid
 from meshdata.search import Condition, Geo, Numeric, Record, Tag, Text, Vector, field, match_all, schema_of, unsafe_raw
 from meshdata.search.predicate import predicate
-from meshdata.search.query import And, Not, Nothing, Or, Range, bind, condition_of
+from meshdata.search.query import bind, condition_of
+from meshdata.search.tree import (
+    And,
+    Not,
+    Nothing,
+    Or,
+    Range,
+)
 
 
 class Plan(Enum):

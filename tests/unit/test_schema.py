@@ -13,7 +13,9 @@ from pydantic import BaseModel, Field, field_validator
 
 from meshdata.errors import CorruptRecord, InvalidOptions, QueryInvalid
 from meshdata.search import Numeric, Record, Tag, Text, Vector, meta, schema_of
-from meshdata.search.query import OneOf
+from meshdata.search.tree import (
+    OneOf,
+)
 
 
 class Plan(Enum):

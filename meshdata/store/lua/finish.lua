@@ -29,7 +29,8 @@ if stream ~= '' then
 end
 local dim, job = split_run(run)
 local h = redis.call('HMGET', header_key(dim, job), 'fence', 'owner', 'status')
-if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) then return { 'STALE', 0 } end
+if h[1] ~= fence then return { 'STALE', 0 } end
 if ended(h[3]) then return { 'OK', 0 } end
+if h[2] ~= '' and h[2] ~= process then return { 'STALE', 0 } end
 fx.finish(dim, job, status, code, payload, '', problem)
 return { 'OK', fx.outbox }

@@ -13,9 +13,17 @@
 -- HOLDS
 --   (1) a job exists if and only if its first message was queued, once
 -- COST  O(seed fields)
---- @include start_job
+--- @include ended
+--- @include fx
+--- @lazy start_job
 --- @lazy record
 --- @lazy apply
+local job, policy = ARGV[3], ARGV[11]
+if policy == 'attach' then
+  -- The commonest answer first: it is over, and that is all there is to do.
+  local h = redis.call('HMGET', base .. 'j:' .. job, 'status', 'code', 'result')
+  if ended(h[1]) then return { 'DONE', h[2], h[3], 0 } end
+end
 local spec = {}
 for i = 3, #ARGV do spec[i - 2] = ARGV[i] end
 local word, code, payload = fx.start_job(spec)

@@ -29,7 +29,7 @@
 --- @lazy operations
 local dim, job = split_run(run)
 local header = header_key(dim, job)
-local h = redis.call('HMGET', header, 'fence', 'owner', 'seq', 'status')
+local h = redis.call('HMGET', header, 'fence', 'owner', 'seq', 'status', 'deaths')
 if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) or ended(h[4]) then
   if stream ~= '' then
     redis.call('XACK', stream, 'g', message)
@@ -42,6 +42,8 @@ if h[3] == seq then
   return { 'OK', now, redis.call('LLEN', journal), redis.call('LRANGE', journal, seen, -1), 0 }
 end
 if tonumber(h[3]) ~= tonumber(seq) - 1 then return { 'REWIND', now, 0, '', 0 } end
+-- It gets on, so it was not what its processes died of: what kills them comes no further than before.
+if h[5] then redis.call('HDEL', header, 'deaths') end
 if h[2] == '' then
   redis.call('HSET', header, 'seq', seq, 'owner', process, 'status', 'running')
   redis.call('SADD', base .. 'own:' .. process, run)

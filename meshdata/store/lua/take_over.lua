@@ -6,7 +6,8 @@
 --   here     number  this partition
 --   dead     id      the process whose life sign lapsed
 --   limit    number  runs and messages to put back at most
---   deaths   number  how many processes a run may take with it before it goes to the dead letters
+--   deaths   number  a run that took so many processes with it, none of them getting on by a step, goes to the dead
+--                    letters; '' if this one left of its own accord, which is no death
 --   payload  bytes   the error such a run ends with
 --   problem  text    its message
 -- RETURNS { word, put back, outbox }
@@ -24,11 +25,11 @@
 --- @include real_now
 local score = redis.call('ZSCORE', base .. 'procs', dead)
 if score and tonumber(score) >= real_now() then return { 'ALIVE', 0, 0 } end
-local left, put_back = tonumber(limit), 0
+local left, put_back, died = tonumber(limit), 0, deaths ~= ''
 
 local function put_back_run(dim, job)
   local header = header_key(dim, job)
-  if redis.call('HINCRBY', header, 'deaths', 1) > tonumber(deaths) then
+  if died and redis.call('HINCRBY', header, 'deaths', 1) >= tonumber(deaths) then
     redis.call('XADD', base .. 'dead', 'MAXLEN', '~', 10000, '*', 'run', dim .. ' ' .. job, 'error', problem,
       'body', redis.call('LINDEX', journal_key(dim, job), 0) or '')
     redis.call('HINCRBY', header, 'fence', 1)
@@ -67,12 +68,12 @@ for _, stream in ipairs(streams) do
         local dim, job = split_run(m.r)
         local h = redis.call('HMGET', header_key(dim, job), 'fence', 'status')
         if h[1] == m.f and h[2] == 'queued' then put_back_run(dim, job) end
-      elseif (tonumber(m.n) or 0) + 1 > tonumber(deaths) then
+      elseif died and (tonumber(m.n) or 0) + 1 >= tonumber(deaths) then
         redis.call('XADD', base .. 'dead', 'MAXLEN', '~', 10000, '*', 'run', m.a, 'position', m.p, 'error', problem, 'body', m.b)
         fx.deliver(m.a, m.p, 'err', payload)
         put_back = put_back + 1
       else
-        redis.call('XADD', stream, '*', 'a', m.a, 'p', m.p, 'b', m.b, 'n', (tonumber(m.n) or 0) + 1)
+        redis.call('XADD', stream, '*', 'a', m.a, 'p', m.p, 'b', m.b, 'n', (tonumber(m.n) or 0) + (died and 1 or 0))
         put_back = put_back + 1
       end
     end

@@ -56,8 +56,9 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
   if h[5] then hooks, children, remains = fx.loose_ends(dim, job, header) end
   local ttl = ttl_override ~= '' and ttl_override or h[2]
   if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], run) end
-  redis.call('HSET', header, 'status', status, 'code', code, 'result', payload, 'ended', now, 'owner', '')
-  if h[3] then redis.call('HDEL', header, 'waiters') end
+  redis.call('HSET', header, 'status', status, 'code', code, 'result', payload, 'ended', now)
+  -- What only a living run needs goes: a finished job is kept for its ttl, and there are many.
+  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose')
   if dim == '0' then
     if ttl ~= h[2] then redis.call('HSET', header, 'ttl', ttl) end
     if redis.call('EXISTS', fx.record_key(job)) == 1 then

@@ -3,31 +3,33 @@
 --    5 ttl        ms, 'inf', or '' to forget it a second after its end
 --    6 hookable   '1' or '0'   7 record '1' keeps one from the start, '' only once state is written
 --    8 waiter     process to tell of the end, or ''
---    9 policy     attach, fail, flush (begin anew), retry (begin anew after a failure), own (a child under the id its
---                 place in its parent gives it: what is there is of an earlier attempt of that parent)
---   10 parent     "<partition> <position> <run>" or ''      11 await '1' if the parent waits for the result
---   12 answer     what the parent gets at once when it does not wait (its id as JSON)
---   13 origin     job at the root of the tree, or ''        14 delay in ms, '' for none
---   15 queue      as the caller named it, or ''             16 token that tells a start sent twice, or ''
---   17.. seed fields of the record, name and value in turn
+--    9 policy     attach, fail, flush (begin anew), retry (begin anew after a failure), own (a parent's default id)
+--   10 parent     "<partition> <position> <run>" or ''
+--   11 further    '' or, packed: await ('1' if the parent waits for the result), answer (what the parent gets at once
+--                 when it does not: its id as JSON), origin (job at the root of the tree), delay in ms, queue as the
+--                 caller named it, token (tells a start sent twice); each '' for none
+--   12.. seed fields of the record, name and value in turn
 -- Returns CREATED, PENDING, EXISTS or DONE; with DONE the code and the result.
 --- @include fx
 --- @include keys
 --- @include append
 --- @include ended
 --- @include first_fence
+--- @include pack
 function fx.start_job(s)
+  local further = s[11] ~= '' and unpack_list(s[11]) or { '', '', '', '', '', '' }
+  local awaited, answer, origin, delay, queue, token = unpack(further)
   local job, topic, body, policy, parent = s[1], s[2], s[3], s[9], s[10]
   local header = header_key('0', job)
   local old = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters', 'token')
   local status = old[1]
-  local again = s[16] ~= '' and old[5] == s[16]
+  local again = token ~= '' and old[5] == token
   if status and policy == 'own' then
     if redis.call('HGET', header, 'parent') == parent then
       local first = redis.call('LINDEX', journal_key('0', job), 0) or ''
       if status ~= 'failed' and status ~= 'interrupted' and string.sub(first, -#body - 1) == '\n' .. body then
-        if s[11] ~= '1' then
-          fx.answer(parent, 'ok', s[12])
+        if awaited ~= '1' then
+          fx.answer(parent, 'ok', answer)
         elseif status == 'completed' then
           fx.answer(parent, old[2], old[3])
         end
@@ -60,26 +62,26 @@ function fx.start_job(s)
   end
   field('waiters', s[8])
   field('parent', parent)
-  field('await', s[11])
-  field('origin', s[13])
-  field('token', s[16])
+  field('await', awaited)
+  field('origin', origin)
+  field('token', token)
   local run = '0 ' .. job
-  if s[14] == '' then
+  if delay == '' then
     field('message', 'q' .. redis.call('XADD', base .. 'q:' .. topic, '*', 'r', run, 'f', fence, 't', now, 'b', body))
   end
   redis.call('HSET', header, unpack(fields))
   append('0', job, '0', 'start', 'ok', s[4], body)
-  if s[7] == '1' or #s > 16 then
+  if s[7] == '1' or #s > 11 then
     local record = {}
-    for i = 17, #s do record[#record + 1] = s[i] end
+    for i = 12, #s do record[#record + 1] = s[i] end
     if parent ~= '' then
       record[#record + 1], record[#record + 2] = '_parent', string.match(parent, '^%d+ %S+ %d+ (.*)$')
     end
-    if s[13] ~= '' then record[#record + 1], record[#record + 2] = '_origin', s[13] end
-    if s[15] ~= '' then record[#record + 1], record[#record + 2] = '_queue', s[15] end
+    if origin ~= '' then record[#record + 1], record[#record + 2] = '_origin', origin end
+    if queue ~= '' then record[#record + 1], record[#record + 2] = '_queue', queue end
     fx.in_parts('HSET', fx.record_key(job), fx.stamp(job, record, 'running'))
   end
-  if s[14] ~= '' then fx.set_timer('q ' .. run, now_up + tonumber(s[14])) end
-  if parent ~= '' and s[11] ~= '1' then fx.answer(parent, 'ok', s[12]) end
+  if delay ~= '' then fx.set_timer('q ' .. run, now_up + tonumber(delay)) end
+  if parent ~= '' and awaited ~= '1' then fx.answer(parent, 'ok', answer) end
   return 'CREATED', '', ''
 end
