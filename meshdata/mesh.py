@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from meshdata.call.caller import Caller
 from meshdata.call.handle import Handle, HookHandle
 from meshdata.call.options import check_args, check_retry, job_of, refuse_unknown
+from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import Health, JobInfo, job_info
 from meshdata.engine.leases import Leases
@@ -350,6 +351,12 @@ class MeshData:
         if unknown:
             refuse_unknown("exec", unknown, self.exec)
         served = self._registry.served(entity)
+        if id is not None and wait and not (flush or retry_failed or state or queue or retry):
+            run = self._caller.kept(entity, id)
+            if run is not None:
+                outcome = await self._caller.look(run, args, kwargs, ttl, served)
+                if outcome.word == "DONE":
+                    return value_of(outcome, run[2:], served.decode)
         start = self._caller.start_of(
             entity, args, kwargs, served, id=id, ttl=ttl, flush=flush, retry_failed=retry_failed, state=state,
             hookable=hookable, queue=queue, retry=retry,

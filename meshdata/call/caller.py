@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from meshdata.call.options import check_args, check_retry, job_and_ttl, policy_name, seconds
+from meshdata.call.options import check_args, check_retry, check_ttl, job_and_ttl, policy_name, seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
-from meshdata.store.store import Argument, StartJob
+from meshdata.store.store import Argument, Outcome, StartJob
 from meshdata.values import Duration, check_entity, from_json, mint_id
 from meshdata.workflow.child import start_body, topic_of
 
@@ -27,6 +27,9 @@ class Served:
 
 NOTHING_KNOWN = Served()
 
+MOST_KEPT: Final = 10_000
+"""Of how many ids a process remembers that their answer is kept."""
+
 
 class Caller:
     """Starts jobs for callers and awaits their ends."""
@@ -34,6 +37,7 @@ class Caller:
     def __init__(self, engine: Engine, seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]) -> None:
         self._engine = engine
         self._seeds = seeds
+        self._kept: dict[tuple[str, str], str] = {}
 
     def start_of(
         self,
@@ -85,4 +89,26 @@ class Caller:
         """Run a job, or join the one there, and give what it returned."""
         limit = seconds(timeout, argument="timeout")
         outcome = await self._engine.run(start, timeout_s=limit)
+        if start.ttl:
+            self._remember(start)
         return value_of(outcome, start.job, served.decode)
+
+    def _remember(self, start: StartJob) -> None:
+        entity, _, id = start.job.partition(":")
+        self._kept[entity, id] = f"0 {start.job}"
+        if len(self._kept) > MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+
+    def kept(self, entity: str, id: str) -> str | None:
+        """The run of an id whose answer was kept when this process last saw it: its answer is likely to be there still."""
+        return self._kept.get((entity, id))
+
+    async def look(
+        self, run: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None, ttl: Duration | None, served: Served
+    ) -> Outcome:
+        """Ask for a kept answer, and nothing else: less than a start to send, and DONE in most cases."""
+        if ttl is not None:
+            check_ttl(ttl)
+        if served.bind is not None:
+            served.bind(check_args(args), kwargs or {})
+        return await self._engine.store.result(run)

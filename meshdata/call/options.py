@@ -44,12 +44,19 @@ def job_and_ttl(entity: str, id: str | None, ttl: Duration | None) -> tuple[str,
             )
         return f"{check_entity(entity)}:{mint_id()}", ""
     job = job_of(entity, id)
-    if ttl is None:
-        return job, ""
+    return job, "" if ttl is None else check_ttl(ttl)
+
+
+def check_ttl(ttl: Duration) -> str:
+    """A ttl as the scripts take it: ms or 'inf'.
+
+    Raises:
+        InvalidOptions: no duration, or none at all.
+    """
     ms = duration_ms(ttl, argument="ttl", infinity=True)
     if ms == 0:
         raise InvalidOptions("a ttl of 0 keeps nothing; leave ttl out", argument="ttl")
-    return job, "inf" if ms is None else str(ms)
+    return "inf" if ms is None else str(ms)
 
 
 def seconds(value: Duration | None, *, argument: str) -> float | None:

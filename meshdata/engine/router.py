@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshdata.errors import StoreError
-from meshdata.store.reader import GroupsGone, Reader
+from meshdata.store.reader import GRACE_S, GroupsGone, Reader
 from meshdata.store.store import Claim, Store
 
 logger = logging.getLogger(__name__)
@@ -79,11 +79,11 @@ class Router:
     @property
     def reads(self) -> bool:
         """Whether every reader came round lately, or has no slot to read for."""
-        if self.is_full:
+        if self.is_full or not any(self._has_room[topic](topic) for topic in self._handlers):
             return True
         now = asyncio.get_running_loop().time()
         ages = [now - self._last_read.get(p, self._opened_at) for p in range(self._store.partitions)]
-        return max(ages) < 2 * self._block_ms / 1000
+        return max(ages) < self._block_ms / 1000 + GRACE_S
 
     def open(self) -> None:
         """Begin to read."""
@@ -131,11 +131,15 @@ class Router:
 
     async def _read(self, partition: int) -> None:
         pause = 0.02
+        cut = False
         while not self._closing:
             reader: Reader | None = None
             try:
                 await self._served.wait()
                 reader = self._open_readers[partition] = await Reader.open(self._store, partition)
+                if cut:
+                    await self._read_unanswered(reader)
+                    cut = False
                 while not self._closing:
                     await self._free.wait()
                     await self._read_once(reader)
@@ -143,6 +147,7 @@ class Router:
             except GroupsGone:
                 await self._join_again(partition)
             except StoreError as error:
+                cut = True
                 logger.warning("reading interrupted: %s", error, extra={"partition": partition})
             except Exception:
                 logger.exception("reading failed", extra={"partition": partition})
@@ -160,6 +165,12 @@ class Router:
             await self._rejoin(partition)
         except StoreError:
             logger.warning("joining again failed", exc_info=True, extra={"partition": partition})
+
+    async def _read_unanswered(self, reader: Reader) -> None:
+        """The last connection may have gone away with messages on it: they are this process's, and nobody else comes for
+        them as long as it lives. Those that did arrive are handed over again; the handler knows them."""
+        for topic, stream, number, fields in await reader.pending(self.topics):
+            self._hand_over(topic, reader.partition, stream, number, fields)
 
     async def _read_once(self, reader: Reader) -> None:
         topics = [topic for topic in self._handlers if self._has_room[topic](topic)]

@@ -1,8 +1,8 @@
 r"""A tree of conditions → the module's query text and the values it binds; pure.
 
-No value is written into the text: each one travels as a PARAM (but for the words of a phrase, see `_quoted`). Even so the module reads a bound value: it takes a
-backslash for an escape and drops blanks at the ends. So backslashes are doubled, and in a part of a tag, where blanks at
-the ends count, blanks are escaped. Dialect 2.
+No value is written into the text: each one travels as a PARAM (but for the words of a phrase, see `_quoted`). Even so
+the module reads a bound value: it takes a backslash for an escape and drops blanks at the ends. So backslashes are
+doubled, and in a part of a tag, where blanks at the ends count, blanks are escaped. Dialect 2.
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ def _word(query: Query, word: str) -> str:
 def _quoted(words: tuple[str, ...]) -> str:
     """The words of a phrase, the one place where a value is in the text of a query.
 
-    Bound words do not do: the module takes two bound words that are equal for one, and "a b a" for "a b". It is safe, since a
-    word holds nothing that has a meaning between quotes; that is looked at here once more.
+    Bound words do not do: the module takes two bound words that are equal for one, and "a b a" for "a b". It is safe,
+    since a word holds nothing that has a meaning between quotes; that is looked at here once more.
     """
     for word in words:
         if not is_word(word):
@@ -175,6 +175,6 @@ def _quoted(words: tuple[str, ...]) -> str:
 
 def _part(text: str, query: Query, *, front: bool) -> str:
     """A tag that begins with a text, or holds it."""
-    # An escaped blank is not dropped at an end. A wildcard pattern (w'...') would keep it too, but some of them never end.
+    # An escaped blank is not dropped at an end. A wildcard pattern (w'...') would keep it too, but some never end.
     escaped = re.sub(r"[\\ \t\n\v\f\r]", r"\\\g<0>", text)
     return f"{'*' if front else ''}{_bound(query, escaped)}*"

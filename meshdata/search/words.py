@@ -1,12 +1,12 @@
 r"""What counts as a word in full text, the same for the index, a query and the predicate; pure.
 
-A word ends at a blank, at ASCII punctuation other than `_`, at a control character (the newline too) and at a backslash. Left
-to itself the module sees the last two otherwise: it drops control characters, so that "one\ntwo" is indexed as "onetwo" and
-neither word is found, and takes a backslash for an escape. So a text is stored with a blank on both sides of each such
-character (`spread`), and `gather` takes exactly those blanks away again.
+A word ends at a blank, at ASCII punctuation other than `_`, at a control character (the newline too) and at a
+backslash. Left to itself the module sees the last two otherwise: it drops control characters, so that "one\ntwo" is
+indexed as "onetwo" and neither word is found, and takes a backslash for an escape. So a text is stored with a blank on
+both sides of each such character (`spread`), and `gather` takes exactly those blanks away again.
 
-Limits of module 2.10 that stay: a word's first 128 bytes count; capitals beyond ASCII count ("Über" is not "über"), and a
-word that has some is not found by its beginning or by a near miss.
+Limits of module 2.10 that stay: a word's first 128 bytes count; capitals beyond ASCII count ("Über" is not "über"), and
+a word that has some is not found by its beginning or by a near miss.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WORD_LIMIT = 128
 """Bytes of a word that the module keeps."""
 
 _ODD = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\\]")
-# A backslash is followed by a control character, which takes the escape upon itself; else the blank behind it would be escaped.
+# Behind a backslash comes a control character, which takes the escape upon itself; else the blank would be escaped.
 _SPREAD = re.compile(r" (?:(\\)\x01|([\x00-\x08\x0a-\x1f\x7f])) ")
 _WORD = re.compile(r"([^\x00-\x20\x7f!-/:-@\[-^`{-~]+)(\*?)")
 _LOWER = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})

@@ -10,6 +10,8 @@ from meshdata.store.store import Store
 GRACE_S: Final = 5.0
 """How much longer than its BLOCK a read may take before the connection is given up."""
 
+PENDING_BATCH: Final = 100
+
 
 class GroupsGone(StoreError):
     """A stream or its group is not there: Redis lost them. Join again."""
@@ -60,9 +62,7 @@ class Reader:
         except ReplyError as error:
             if str(error).startswith("UNBLOCKED"):
                 return []
-            if str(error).startswith("NOGROUP"):
-                raise GroupsGone(str(error)) from error
-            raise ScriptFailed(str(error), script="XREADGROUP") from error
+            raise _translated(error) from error
         except TimeoutError as error:
             raise StoreUnavailable("a read of the work streams did not come back") from error
         return [
@@ -71,6 +71,31 @@ class Reader:
             for number, fields in messages
         ]
 
+    async def pending(self, topics: list[str]) -> list[Read]:
+        """Messages of these topics this process was given and has not consumed, oldest first, continuations first.
+
+        Raises:
+            GroupsGone, StoreUnavailable, ScriptFailed.
+        """
+        keys = self._store.keys
+        found: list[Read] = []
+        for spell in (keys.continuations, keys.work):
+            for topic in topics:
+                stream, after = spell(self.partition, topic), b"0"
+                while messages := await self._pending_after(stream, after):
+                    after = messages[-1][0]
+                    found += [(topic, stream, number, _pairs(fields)) for number, fields in messages if fields]
+        return found
+
+    async def _pending_after(self, stream: str, after: bytes) -> list[Any]:
+        try:
+            reply = await self._lane.call(
+                "XREADGROUP", "GROUP", GROUP, self._store.process, "COUNT", PENDING_BATCH, "STREAMS", stream, after
+            )
+        except ReplyError as error:
+            raise _translated(error) from error
+        return [message for _, messages in _by_stream(reply) for message in messages]
+
     async def unblock(self) -> None:
         """Let a read under way come back now."""
         await self._store.command(self.partition, "CLIENT", "UNBLOCK", self._client)
@@ -78,6 +103,12 @@ class Reader:
     async def close(self) -> None:
         """Disconnect."""
         await self._lane.close()
+
+
+def _translated(error: ReplyError) -> StoreError:
+    if str(error).startswith("NOGROUP"):
+        return GroupsGone(str(error))
+    return ScriptFailed(str(error), script="XREADGROUP")
 
 
 def _pairs(fields: list[bytes]) -> dict[bytes, bytes]:

@@ -182,8 +182,9 @@ def hook(
 def interruption(reason: str | None, code: int, job: str) -> tuple[bytes, str]:
     """What the waiters of an interrupted job get, as stored, and its message."""
     error = JobInterrupted(job_id=job, reason=reason or "", code=code)
-    data = failure_payload(error, code=code) | {"reason": reason or "", "traceback": ""}
-    return to_json(data, argument="reason"), reason or str(error)
+    message = reason or str(error)
+    data = failure_payload(error, code=code) | {"message": message, "reason": reason or "", "traceback": ""}
+    return to_json(data, argument="reason"), message
 
 
 def interrupt(

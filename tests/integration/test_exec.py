@@ -277,7 +277,7 @@ async def test_empty_and_falsy_results_are_cached_like_any_other(mesh: MeshData,
 @pytest.mark.parametrize(
     "id",
     [
-        "a:b:c", "two words", " ", "ключ", "日本語", "{brace}", "}{", "a/b?c=d&e", "'\"`$(x)", "\\n", "*", "?[a-z]", "%s%d",
+        "a:b:c", "two words", " ", "ключ", "日本語", "{brace}", "}{", "a/b?c=d&e", "'\"`$(x)", "\\n", "*", "%s%d",
         "0", "-1", "0 other:job", "w 0 1", "👩‍👩‍👧", "x" * 512, "é" * 256,
     ],
     ids=lambda id: ascii(id)[:20],
@@ -752,7 +752,8 @@ from meshdata import MeshData
 
 async def main():
     async with MeshData(sys.argv[1], namespace=sys.argv[2]) as mesh:
-        print(await mesh.exec(entity="greet", args=["process"], kwargs={"mark": "!"}, id="p", ttl="1 minute", timeout=30))
+        call = mesh.exec(entity="greet", args=["process"], kwargs={"mark": "!"}, id="p", ttl="1 minute", timeout=30)
+        print(await call)
 
 asyncio.run(main())
 """

@@ -26,10 +26,10 @@ class User(Record, entity="user"):
     age: Annotated[int | None, Numeric(sortable=True)] = None
     price: Decimal | None = None
     joined: datetime | None = None
-    tags: list[str] = []
+    tags: list[str] = []  # noqa: RUF012 - pydantic copies it
     spot: Annotated[tuple[float, float] | None, Geo()] = None
     vec: Annotated[list[float] | None, Vector(dim=2, metric="L2")] = None
-    notes: dict[str, Any] = {}
+    notes: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
 
 
 SCHEMA = schema_of(User)

@@ -148,7 +148,7 @@ def test_without_a_model_text_stays_and_everything_else_is_written_plainly() -> 
 
 class Everything(Record, entity="everything"):
     tag: Annotated[str, Tag()] = ""
-    tags: list[str] = []
+    tags: list[str] = []  # noqa: RUF012 - pydantic copies it
     text: Annotated[str, Text()] = ""
     number: Annotated[float, Numeric()] = 0
     whole: int = 0

@@ -33,7 +33,7 @@ class Item(Record, entity="item"):
     id: str = ""
     tag: str = ""
     plan: Plan = Plan.FREE
-    tags: list[str] = []
+    tags: list[str] = []  # noqa: RUF012 - pydantic copies it
     endings: Annotated[str, Tag(suffix=True)] = ""
     lower: Annotated[str, Tag(case_sensitive=False)] = ""
     text: Annotated[str, Text()] = ""

@@ -9,12 +9,11 @@
 -- RETURNS { word, code, payload }
 --   DONE, PENDING, NOTFOUND
 -- COST  O(1)
---- @include keys
 --- @include ended
 --- @include fx
---- @include waiters
-local dim, job = split_run(run)
-local header = header_key(dim, job)
+--- @include keys
+--- @lazy waiters
+local header = header_key(split_run(run))
 local h = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters')
 if not h[1] then return { 'NOTFOUND', '', '' } end
 if ended(h[1]) then return { 'DONE', h[2], h[3] } end
