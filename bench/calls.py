@@ -1,9 +1,8 @@
 """Calls without activities: a cached answer, a plain call."""
 
-from meshdata import MeshData
-
-from bench.harness import NAMESPACE, Bench, compared, count_commands
+from bench.harness import NAMESPACE, Bench, apart, compared, count_commands
 from bench.report import Line
+from meshdata import MeshData
 
 
 async def _answer(name: str) -> dict[str, str]:
@@ -12,6 +11,7 @@ async def _answer(name: str) -> dict[str, str]:
 
 async def cached_hit(bench: Bench) -> list[Line]:
     """An answer that is stored already: one script."""
+    await apart(bench)
     async with MeshData(bench.url, namespace=NAMESPACE) as mesh:
         await mesh.connect("user", _answer)
 
@@ -34,6 +34,7 @@ async def cached_hit(bench: Bench) -> list[Line]:
 
 async def plain_call(bench: Bench) -> list[Line]:
     """A call without an id: run, answered, forgotten."""
+    await apart(bench)
     async with MeshData(bench.url, namespace=NAMESPACE) as mesh:
         await mesh.connect("user", _answer)
 

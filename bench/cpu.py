@@ -3,12 +3,11 @@
 import asyncio
 from types import TracebackType
 
-from meshdata import MeshData
-
 from bench.harness import NAMESPACE, Bench, in_tasks, redis_cpu_s
 from bench.processes import Child
 from bench.report import Line
 from bench.workflows import chain, runner
+from meshdata import MeshData
 
 AT_ONCE = 100
 

@@ -7,10 +7,9 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from meshdata.store.redis import Connections
-
 from bench.harness import FLOOR_SCRIPT, Bench, in_tasks, spread
 from bench.report import Line
+from meshdata.store.redis import Connections
 
 TASKS = 50
 

@@ -3,12 +3,11 @@
 import asyncio
 from typing import Annotated, Any
 
+from bench.harness import NAMESPACE, Bench, in_tasks
+from bench.report import Line
 from meshdata import MeshData, activity, workflow
 from meshdata.search import Record, Tag
 from meshdata.values import to_json
-
-from bench.harness import NAMESPACE, Bench, in_tasks
-from bench.report import Line
 
 FINISHED_LIMIT = 1024
 TEXT = "x" * 100

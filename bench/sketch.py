@@ -1,4 +1,4 @@
-"""The floor of a workflow of 3 activities: the product's own scripts, called on the lane with as little Python as works.
+"""The floor of a workflow of 3 activities: the product's own scripts on the lane, with as little Python as works.
 
 It keeps no journal, checks nothing, suspends nothing, and its worker knows one workflow. What the product spends beyond
 it is the price of everything the product adds.
@@ -33,8 +33,6 @@ class _Role:
     async def __aenter__(self) -> "_Role":
         self._connections = await Connections.open(self._url, name=self._process)
         self._lane: Lane = self._connections.lane()
-        for name in self._sha:
-            await self._lane.call("SCRIPT", "LOAD", scripts.load(name).source)
         await self._open()
         return self
 
@@ -83,9 +81,7 @@ class Worker(_Role):
     """Reads jobs, writes three steps and the end of each."""
 
     async def _open(self) -> None:
-        await self._lane.call(
-            "EVALSHA", self._sha["join"], 1, self._keys.base(0), "", 0, self._process, 600_000, TOPIC
-        )
+        await self._lane.call("EVALSHA", self._sha["join"], 1, self._keys.base(0), "", 0, self._process, 600_000, TOPIC)
         self._read_lane = await self._connections.dedicated()
         self._reading = asyncio.create_task(self._read())
 

@@ -4,11 +4,10 @@ import asyncio
 import time
 from types import TracebackType
 
-from meshdata import MeshData, workflow
-
 from bench.harness import NAMESPACE, Bench, spread
 from bench.processes import Child
 from bench.report import Line
+from meshdata import MeshData, workflow
 
 WAKING_S = 10.0
 """The wake-ups are spread over so many seconds: a thousand a second."""

@@ -4,10 +4,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from meshdata import MeshData, activity
-
-from bench.harness import NAMESPACE, Bench, compared, count_commands, in_tasks, percentile, spread, timed
+from bench.harness import NAMESPACE, Bench, apart, compared, count_commands, in_tasks, percentile, spread, timed
 from bench.report import Line
+from meshdata import MeshData, activity
 
 LENGTHS = (1, 3, 10, 50, 200)
 
@@ -33,6 +32,7 @@ def runner(mesh: MeshData, length: int) -> Callable[[], Awaitable[Any]]:
 
 async def inline_activities(bench: Bench) -> list[Line]:
     """Each length on its own, one workflow at a time, client and worker in one process."""
+    await apart(bench)
     lines = []
     async with MeshData(bench.url, namespace=NAMESPACE) as mesh:
         await mesh.connect("chain", chain)
@@ -47,7 +47,7 @@ async def inline_activities(bench: Bench) -> list[Line]:
 
             commands = await count_commands(bench, several)
             trips = length + 4
-            found = await compared(mesh, run, trips=trips, count=max(10, bench.size(6000, 600) // trips))
+            found = await compared(mesh, run, trips=trips, count=max(20, bench.size(8000, 800) // trips))
             met = commands.total <= trips * operations and found.ratio <= 2
             figures = {**commands.figures(operations), **found.figures()}
             target = f"<= {trips} commands, p50 <= 2 x the floor of {trips} round trips"

@@ -76,7 +76,6 @@ class Leases:
     async def leave(self) -> None:
         """Stop serving: what this process still holds goes to others at once, its streams go if nobody serves them."""
         for partition in range(self._store.partitions):
-            await self._store.beat(partition, ttl_ms=-1)
             await self._put_back(partition, self._store.process, deaths=None)
             await self._store.leave(partition, self._topics())
 
@@ -98,6 +97,8 @@ class Leases:
         if not beat.alive:
             logger.warning("this process was taken for dead; its runs went to others", extra={"partition": partition})
             self._runs.drop_all(partition)
+            # A read that was under way may have been answered after the others had looked.
+            await self._put_back(partition, self._store.process, deaths=None)
             await self.join(partition, self._topics())
         self._runs.leased([claim for claim in late if claim.run not in beat.lost])
         for run in beat.lost:

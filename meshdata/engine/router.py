@@ -33,6 +33,8 @@ class Message:
     body: bytes | None
     position: str = ""
     ms: int = 0
+    again: bool = False
+    """It may have been handed over before: it was read before the connection broke, and is not consumed."""
 
 
 Handler = Callable[[Message], None]
@@ -170,7 +172,7 @@ class Router:
         """The last connection may have gone away with messages on it: they are this process's, and nobody else comes for
         them as long as it lives. Those that did arrive are handed over again; the handler knows them."""
         for topic, stream, number, fields in await reader.pending(self.topics):
-            self._hand_over(topic, reader.partition, stream, number, fields)
+            self._hand_over(topic, reader.partition, stream, number, fields, again=True)
 
     async def _read_once(self, reader: Reader) -> None:
         topics = [topic for topic in self._handlers if self._has_room[topic](topic)]
@@ -192,7 +194,16 @@ class Router:
         for topic in topics:
             self._handlers[topic] = self._handlers.pop(topic)
 
-    def _hand_over(self, topic: str, partition: int, stream: str, number: bytes, data: dict[bytes, bytes]) -> None:
+    def _hand_over(
+        self,
+        topic: str,
+        partition: int,
+        stream: str,
+        number: bytes,
+        data: dict[bytes, bytes],
+        *,
+        again: bool = False,
+    ) -> None:
         run = data.get(b"r") or data.get(b"a")
         handler = self._handlers.get(topic)
         if run is None or handler is None:
@@ -200,4 +211,4 @@ class Router:
             return
         claim = Claim(run.decode(), data.get(b"f", b"").decode(), stream, number)
         position, ms = data.get(b"p", b"").decode(), int(data.get(b"t", 0))
-        handler(Message(topic, partition, claim, data.get(b"b"), position, ms))
+        handler(Message(topic, partition, claim, data.get(b"b"), position, ms, again))

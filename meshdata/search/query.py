@@ -95,7 +95,7 @@ class Field:
 
     def between(self, low: Any, high: Any) -> Condition:
         """low <= field <= high."""
-        return (self >= low) & (self <= high)
+        return self._ask(Op.GE, low) & self._ask(Op.LE, high)
 
     def startswith(self, text: str) -> Condition:
         """The tag begins with the text."""

@@ -91,6 +91,7 @@ class Host:
         self._threads: ThreadPoolExecutor | None = None
         self._closing = False
         self._working = 0
+        self._at_work: set[Claim] = set()  # messages that are worked on, and are no resident run's
         self._backlog: deque[Message] = deque()  # read by several partitions' readers for the same free slot
         self._at_rest = asyncio.Event()
 
@@ -128,6 +129,8 @@ class Host:
     def handle(self, message: Message) -> None:
         """A message arrived: begin, or go on with, what it names."""
         service = self.services[message.topic]
+        if message.again and self._has_in_hand(message):
+            return
         if not service.has_room:
             service.backlog.append(message)
             return
@@ -142,19 +145,23 @@ class Host:
         if resident is not None:
             if int(resident.claim.fence) >= int(message.claim.fence):
                 if resident.claim.message != message.claim.message:
-                    self.spawn(self._consume(message))  # a copy of the message that this run was begun with
+                    self.spawn(self._consume(message.partition, message.claim))  # a copy of the message that this run was begun with
                 return
-            self.forget(resident)
+            self._superseded(resident)
         if message.body is None:
             self._take_slot(service)
             self.spawn(self._go_on(message))
         else:
             self._begin(message, message.body)
 
-    async def _consume(self, message: Message) -> None:
-        claim = message.claim
-        await self.store.command(message.partition, "XACK", claim.stream, "g", claim.message)
-        await self.store.command(message.partition, "XDEL", claim.stream, claim.message)
+    def _has_in_hand(self, message: Message) -> bool:
+        """Whether this very message waits for room, or is being worked on. (One of a resident run: see `handle`.)"""
+        waiting = (*self._backlog, *self.services[message.topic].backlog)
+        return message.claim in self._at_work or any(message.claim == other.claim for other in waiting)
+
+    async def _consume(self, partition: int, claim: Claim) -> None:
+        await self.store.command(partition, "XACK", claim.stream, "g", claim.message)
+        await self.store.command(partition, "XDEL", claim.stream, claim.message)
 
     def _begin(self, message: Message, body: bytes) -> None:
         """The first message of a run: its journal holds the start and nothing else."""
@@ -165,17 +172,22 @@ class Host:
 
     async def _go_on(self, message: Message) -> None:
         """A run somebody else has begun: take its lease, read its journal, run the function up to where it stood."""
+        self._at_work.add(message.claim)
         try:
             leased = await self._surely(partial(self.store.lease, message.claim))
             if leased:
                 self._go_on_leased(message, leased)
         finally:
+            self._at_work.discard(message.claim)
             self._release_slot(self.services[message.topic])
 
     def _go_on_leased(self, message: Message, leased: Leased) -> None:
         service = self.services[message.topic]
         if leased.word != "OK" or not leased.entries:
             return
+        resident = self.runs.get(message.claim.run)
+        if resident is not None and int(resident.claim.fence) >= int(message.claim.fence):
+            return  # a copy of the message came by the side of it
         claim = Claim(message.claim.run, message.claim.fence)
         run = Run(self, service, claim, message.partition, seq=leased.seq, attempt=leased.attempt, ms=0)
         try:
@@ -256,7 +268,7 @@ class Host:
             return
         if hint.kind == "x":
             if int(run.claim.fence) < int(hint.word):
-                self.forget(run)
+                self._superseded(run)
             return
         index, _, fence = hint.word.partition("/")
         if fence == run.claim.fence:
@@ -327,27 +339,34 @@ class Host:
         if self.runs.get(run.name) is run:
             del self.runs[run.name]
 
+    def _superseded(self, run: Run) -> None:
+        """A run goes on elsewhere, or nowhere: forget it, and the message it was begun with if no step consumed that."""
+        self.forget(run)
+        if run.claim.stream:
+            self.spawn(self._consume(run.partition, run.claim))
+
     def lost(self, run: Run, *, rewind: bool) -> None:
         """A step was refused: another has the run, or the store lost its last moments and the journal is read anew."""
         claim = run.claim
         self.forget(run)
         if rewind:
             logger.warning("the store lost steps of a run; it is replayed", extra={"job_id": run.job})
-            again = Run(self, run.service, claim, run.partition, seq=0, attempt=run.attempt, ms=0)
-            self.spawn(self._give_back(again, "queued"))
+            self.spawn(self._surely(partial(self.store.suspend, claim, seen=0, how="queued")))
 
     def park(self, run: Run, error: ReplayError) -> None:
         """The function does not fit its journal: put the run aside until code that fits is served."""
         logger.error("a run was parked: %s", error, extra={"job_id": run.job})
         self.forget(run)
-        self.spawn(self._give_back(run, "parked", str(error)))
+        park = partial(self.store.suspend, run.claim, seen=run.journal.length, how="parked", problem=str(error))
+        self.spawn(self._surely(park))
 
-    async def _give_back(self, run: Run, how: str, problem: str = "") -> str:
+    async def _give_back(self, run: Run, how: str) -> str:
+        """OK, MORE, STALE, or '' if the store could not be reached."""
         try:
-            return await self.store.suspend(run.claim, seen=run.journal.length, how=how, problem=problem)
+            return await self.store.suspend(run.claim, seen=run.journal.length, how=how)
         except StoreError:
             logger.warning("a run could not be given back", exc_info=True, extra={"job_id": run.job})
-            return "STALE"
+            return ""
 
     def fail(self, run: Run, error: Exception) -> None:
         """End a run that cannot go on."""
@@ -413,6 +432,7 @@ class Host:
         """An activity another worker's workflow asked for. Its slot is taken."""
         service = self.services[message.topic]
         claim = message.claim
+        self._at_work.add(claim)
         try:
             code, payload, delay = await attempt_for_another(
                 service.function, claim.run, message.position, message.body or b"", self.in_thread
@@ -423,6 +443,7 @@ class Host:
             )  # fmt: skip
             await self._surely(reply)
         finally:
+            self._at_work.discard(claim)
             self._release_slot(service)
 
     # --- residence ----------------------------------------------------------------------------------------------------
@@ -447,10 +468,10 @@ class Host:
         if not run.can_suspend:
             return
         word = await self._give_back(run, "waiting")
-        if word == "OK":
-            self.forget(run)
-        elif word == "MORE":
+        if word == "MORE":
             self.pull(run)
+        elif word:
+            self.forget(run)
 
     async def drain(self, seconds: float) -> None:
         """Let work under way end, then give every run back."""

@@ -108,7 +108,7 @@ class Generator:
                 lambda: Doc.f >= number,
                 lambda: Doc.f.not_in([number, 1]),
                 lambda: Doc.at > START + timedelta(days=2),
-                lambda: Doc.flag == True,
+                lambda: Doc.flag == True,  # noqa: E712 - makes a condition
                 lambda: Doc.spot.near(0, 0, chance.choice([50, 100, 200])),
                 lambda: chance.choice([Doc.tag, Doc.text, Doc.n, Doc.spot, Doc.tags]).is_none(),
                 match_all,

@@ -335,7 +335,7 @@ class Disturber:
 
     async def disturb(self) -> None:
         while True:
-            await asyncio.sleep(self.dice.random() * 0.004)
+            await asyncio.sleep(self.dice.random() * 0.001)
             mesh = self.dice.choice(self.meshes)
             runs = [run for run in mesh._host.runs.values() if run.job.startswith("program:")]
             if not runs:

@@ -82,7 +82,7 @@ def holds(condition: Any, **values: Any) -> bool:
         (Item.n.between(1, 3), {"n": 3}, {"n": 0}),
         (Item.n.in_([1, 5]), {"n": 5}, {"n": 3}),
         (Item.price == Decimal("0.10"), {"price": "0.1"}, {"price": "0.11"}),
-        (Item.flag == True, {"flag": True}, {"flag": False}),
+        (Item.flag == True, {"flag": True}, {"flag": False}),  # noqa: E712 - makes a condition
         (Item.at >= date(2024, 1, 1), {"at": datetime(2024, 1, 1, tzinfo=UTC)}, {"at": datetime(2023, 12, 31, 23)}),
         (Item.at == "2024-01-01T00:00:00+01:00", {"at": datetime(2023, 12, 31, 23)}, {"at": datetime(2024, 1, 1)}),
         (Item.took > timedelta(seconds=1), {"took": timedelta(seconds=2)}, {"took": timedelta(seconds=1)}),
@@ -95,11 +95,11 @@ def holds(condition: Any, **values: Any) -> bool:
         (Item.both == "one Two", {"both": "one Two"}, {"both": "one two"}),
         (Item.both.match("two"), {"both": "one Two"}, {"both": "one"}),
         (Item.tag.is_none(), {}, {"tag": ""}),
-        (Item.tag == None, {}, {"tag": "a"}),
-        (Item.tag != None, {"tag": "a"}, {}),
+        (Item.tag == None, {}, {"tag": "a"}),  # noqa: E711 - makes a condition
+        (Item.tag != None, {"tag": "a"}, {}),  # noqa: E711 - makes a condition
         (Item.place.near(13.4, 52.5, 10), {"place": (13.41, 52.51)}, {"place": (13.4, 53.5)}),
         (match_all(), {}, None),
-        ((Item.n > 1) & (Item.tag == "a") | (Item.flag == True), {"n": 2, "tag": "a"}, {"n": 2}),
+        ((Item.n > 1) & (Item.tag == "a") | (Item.flag == True), {"n": 2, "tag": "a"}, {"n": 2}),  # noqa: E712 - makes a condition
         (~((Item.n > 1) & (Item.tag == "a")), {"n": 2}, {"n": 2, "tag": "a"}),
         (Item.meta.status.is_none(), {}, None),
         ({"field": "plan", "is": "=", "value": "pro"}, {"plan": "pro"}, {"plan": "free"}),
@@ -170,7 +170,7 @@ def test_the_error_names_the_field_and_the_remedy() -> None:
 
 
 def test_and_or_not_and_chained_comparisons_do_not_pass_for_conditions() -> None:
-    with pytest.raises(TypeError, match="write & | ~"):
+    with pytest.raises(TypeError, match=r"write & \| ~"):
         _ = (Item.n == 1) and (Item.tag == "a")
     with pytest.raises(TypeError, match="between"):
         _ = 1 < Item.n < 3

@@ -43,7 +43,7 @@ class Inferred(BaseModel):
     i: datetime
     j: list[str]
     k: set[Plan]
-    l: dict[str, Any]
+    l: dict[str, Any]  # noqa: E741 - the next letter
     m: User
 
 

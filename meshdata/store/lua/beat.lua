@@ -15,7 +15,7 @@
 --- @include ended
 --- @include real_now
 local at = real_now()
-local word = redis.call('ZSCORE', base .. 'procs', process) and 'ALIVE' or 'LOST'
+local before = redis.call('ZSCORE', base .. 'procs', process)
 redis.call('ZADD', base .. 'procs', at + tonumber(ttl), process)
 local lost = {}
 for i = 5, #ARGV, 4 do
@@ -31,9 +31,13 @@ for i = 5, #ARGV, 4 do
     lost[#lost + 1] = ARGV[i]
   end
 end
-local dead = redis.call('ZRANGEBYSCORE', base .. 'procs', '-inf', '(' .. string.format('%.0f', at), 'LIMIT', 0, 10)
+-- A process that comes late itself judges nobody this time: Redis was away, and the others come late as well.
+local dead = {}
+if before and tonumber(before) >= at then
+  dead = redis.call('ZRANGEBYSCORE', base .. 'procs', '-inf', '(' .. string.format('%.0f', at), 'LIMIT', 0, 10)
+end
 local relay = {}
 for _, partition in ipairs(redis.call('HKEYS', base .. 'outseq')) do
   if redis.call('EXISTS', base .. 'out:' .. partition) == 1 then relay[#relay + 1] = partition end
 end
-return { word, dead, redis.call('SRANDMEMBER', base .. 'wake:' .. process, 500), relay, lost }
+return { before and 'ALIVE' or 'LOST', dead, redis.call('SRANDMEMBER', base .. 'wake:' .. process, 500), relay, lost }

@@ -26,12 +26,13 @@
 local dim, job = split_run(run)
 local header = header_key(dim, job)
 local h = redis.call('HMGET', header, 'fence', 'owner', 'status', 'topic')
-if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) or ended(h[3]) then return { 'STALE' } end
-if how == 'waiting' and redis.call('LLEN', journal_key(dim, job)) > tonumber(seen) then return { 'MORE' } end
+local void = h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) or ended(h[3])
+if not void and how == 'waiting' and redis.call('LLEN', journal_key(dim, job)) > tonumber(seen) then return { 'MORE' } end
 if stream ~= '' then
   redis.call('XACK', stream, 'g', message)
   redis.call('XDEL', stream, message)
 end
+if void then return { 'STALE' } end
 redis.call('SREM', base .. 'own:' .. process, run)
 redis.call('SREM', base .. 'wake:' .. process, run)
 if how == 'queued' then

@@ -7,7 +7,7 @@
 --   dead     id      the process whose life sign lapsed
 --   limit    number  runs and messages to put back at most
 --   deaths   number  a run that took so many processes with it, none of them getting on by a step, goes to the dead
---                    letters; '' if this one left of its own accord, which is no death
+--                    letters; '' if it is the process itself that gives all back, which is no death
 --   payload  bytes   the error such a run ends with
 --   problem  text    its message
 -- RETURNS { word, put back, outbox }
@@ -24,8 +24,8 @@
 --- @lazy apply
 --- @include real_now
 local score = redis.call('ZSCORE', base .. 'procs', dead)
-if score and tonumber(score) >= real_now() then return { 'ALIVE', 0, 0 } end
 local left, put_back, died = tonumber(limit), 0, deaths ~= ''
+if died and score and tonumber(score) >= real_now() then return { 'ALIVE', 0, 0 } end
 
 local function put_back_run(dim, job)
   local header = header_key(dim, job)
