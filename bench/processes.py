@@ -5,6 +5,7 @@ JSON line per question and answer, on the child's standard input and output.
 """
 
 import asyncio
+import gc
 import importlib
 import json
 import sys
@@ -43,7 +44,8 @@ class Child:
             await self._process.wait()
 
     async def ask(self, question: str, **arguments: Any) -> Any:
-        """What the role's method of that name returns; `cpu` (seconds) and `memory` (bytes) every child knows."""
+        """What the role's method of that name returns; every child knows `cpu` (seconds), `memory` (bytes) and
+        `blocks` (what the interpreter has allocated)."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([question, arguments]).encode() + b"\n")
         await self._process.stdin.drain()
@@ -69,6 +71,9 @@ async def _serve(role: str, options: dict[str, Any]) -> None:
                 answer: Any = time.process_time()
             elif question == "memory":
                 answer = resident_bytes()
+            elif question == "blocks":
+                gc.collect()
+                answer = sys.getallocatedblocks()
             else:
                 answer = await getattr(asked, question)(**arguments)
             print(json.dumps(answer), flush=True)

@@ -15,10 +15,12 @@ from meshdata.store import scripts
 from meshdata.store.keys import GROUP, Keys
 from meshdata.store.lane import Lane
 from meshdata.store.redis import Connections
+from meshdata.store.store import StartJob
 
 ACTIVITIES = 3
 TOPIC = "sketch"
 AT_ONCE = 64
+LONGEST_S = 120
 
 
 class _Role:
@@ -55,18 +57,17 @@ class Client(_Role):
         """So many jobs, so many of them at a time."""
         self._left, self._open_jobs = count, 0
         self._done = asyncio.get_running_loop().create_future()
+        body = json.dumps({"a": [ACTIVITIES]}).encode()
+        self._spec = StartJob("", TOPIC, body, "chain").spec(self._process)[1:]
         for _ in range(min(count, at_once)):
             self._start()
-        await self._done
+        await asyncio.wait_for(self._done, LONGEST_S)
 
     def _start(self) -> None:
         self._left -= 1
         self._open_jobs += 1
-        job, body = f"sketch:{secrets.token_urlsafe(16)}", json.dumps({"a": [ACTIVITIES]})
-        self._lane.call(
-            "EVALSHA", self._sha["start"], 1, self._keys.base(0), "", 0, job, TOPIC, body, "chain", "", "1", "",
-            self._process, "attach", "", "", "", "", "", "", "",
-        )  # fmt: skip
+        job = f"sketch:{secrets.token_urlsafe(16)}"
+        self._lane.call("EVALSHA", self._sha["start"], 1, self._keys.base(0), "", 0, job, *self._spec)
 
     def _heard(self, hint: bytes) -> None:
         json.loads(hint.partition(b"\n")[2])

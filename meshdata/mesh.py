@@ -42,6 +42,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DEFAULT_URL = "redis://localhost:6379"
+SLOW_INTERVAL_S = 5.0
+"""At the latest after so long a process looks for what a lost hint would have told it."""
+
 MOST_PARTITIONS = 1024
 
 
@@ -58,6 +61,7 @@ class MeshData:
         clock: milliseconds since 1970; for tests that move time.
         name: what this process is called in lists and logs.
         life_sign: how long a life sign of this process holds; another takes over at most two of these after its death.
+            Also how often it looks for what hints did not tell, if that is less than 5 seconds.
         linger: how long a waiting run stays in memory before it is suspended.
         resident_limit: how many runs stay in memory.
     """
@@ -124,11 +128,17 @@ class MeshData:
             raise
         if not self._store.has_search:
             logger.warning("this Redis has no search module; everything but search works")
-        self._engine = Engine(self._store)
+        look_s = min(self._life_sign_s, SLOW_INTERVAL_S)
+        self._engine = Engine(self._store, reconcile_s=look_s)
         self._host = Host(self._store, linger_s=self._linger_s, resident_limit=self._resident_limit)
         self._leases = Leases(self._store, self._host, period_s=self._life_sign_s, topics=lambda: self._router.topics)
-        self._router = Router(self._store, concurrency=self._concurrency, rejoin=self._rejoin)
-        self._scheduler = Scheduler(self._store)
+        self._router = Router(
+            self._store, concurrency=self._concurrency, rejoin=self._rejoin,
+            # A process that stands still must not be given messages after its sign has lapsed and others have looked: a
+            # read under way then ends before that, which is two thirds of a life sign after the last one at the soonest.
+            block_ms=max(1, int(look_s * 500)),
+        )  # fmt: skip
+        self._scheduler = Scheduler(self._store, look_s=look_s)
         self._caller = Caller(self._engine, self._registry.seeds)
         self._records = Records(self._store, self._registry)
         self._engine.on_run_hint = self._host.hint

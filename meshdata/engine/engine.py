@@ -14,14 +14,15 @@ from meshdata.store.store import Outcome, StartJob, Store
 
 logger = logging.getLogger(__name__)
 
-RECONCILE_S = 5.0
-"""How often a process asks about the jobs it awaits, in case a hint was lost."""
-
 
 class Engine:
-    """One process's part in a namespace, as a caller."""
+    """One process's part in a namespace, as a caller.
 
-    def __init__(self, store: Store, *, reconcile_s: float = RECONCILE_S) -> None:
+    Args:
+        reconcile_s: how often it asks about the jobs it awaits, in case a hint was lost.
+    """
+
+    def __init__(self, store: Store, *, reconcile_s: float) -> None:
         self.store = store
         self.waiters = Waiters(self._ask)
         self.on_run_hint: Callable[[Hint], None] | None = None

@@ -17,9 +17,6 @@ from meshdata.store.store import Claim, Store
 
 logger = logging.getLogger(__name__)
 
-BLOCK_MS: Final = 5_000
-"""How long one blocking read waits."""
-
 MOST_AT_ONCE: Final = 64
 
 
@@ -42,10 +39,16 @@ HasRoom = Callable[[str], bool]
 
 
 class Router:
-    """The readers of one process. `concurrency` is how many messages it works on at once."""
+    """The readers of one process.
+
+    Args:
+        concurrency: how many messages it works on at once.
+        rejoin: makes the streams' groups of a partition again.
+        block_ms: how long one blocking read waits.
+    """
 
     def __init__(
-        self, store: Store, *, concurrency: int, rejoin: Callable[[int], Awaitable[None]], block_ms: int = BLOCK_MS
+        self, store: Store, *, concurrency: int, rejoin: Callable[[int], Awaitable[None]], block_ms: int
     ) -> None:
         self._store = store
         self._concurrency = concurrency

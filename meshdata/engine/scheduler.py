@@ -15,18 +15,20 @@ from meshdata.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-LONGEST_SLEEP_S: Final = 5.0
-"""A poller looks at least this often: a hint may be lost."""
-
 OTHERS_LATER_S: Final = (0.005, 0.02)
 """Whoever fired last goes on to fire; the others come this much later, and mostly find nothing left to do."""
 
 
 class Scheduler:
-    """The timer pollers of one process."""
+    """The timer pollers of one process.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        look_s: a poller looks at least this often: a hint may be lost.
+    """
+
+    def __init__(self, store: Store, *, look_s: float) -> None:
         self._store = store
+        self._look_s = look_s
         self._tasks: list[asyncio.Task[None]] = []
         self._due: list[float] = [0.0] * store.partitions
         self._sooner = [asyncio.Event() for _ in range(store.partitions)]
@@ -58,7 +60,7 @@ class Scheduler:
             return
         due = asyncio.get_running_loop().time()
         if int(float(left)) < 0:
-            due += LONGEST_SLEEP_S
+            due += self._look_s
         else:
             due += float(left) / 1000 + (random.uniform(*OTHERS_LATER_S) if firer else 0.0)
         sooner = due < self._due[partition]
@@ -78,7 +80,7 @@ class Scheduler:
                 continue
             if left == 0 and fired:
                 continue
-            wait = LONGEST_SLEEP_S if left is None else min(left / 1000, LONGEST_SLEEP_S)
+            wait = self._look_s if left is None else min(left / 1000, self._look_s)
             self._due[partition] = loop.time() + wait
             while (rest := self._due[partition] - loop.time()) > 0:
                 event.clear()

@@ -20,7 +20,7 @@ BLANKS = " \t\n\v\f\r"
 """What the module strips from both ends of a tag."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Column:
     """One field.
 
@@ -36,6 +36,9 @@ class Column:
     source: str
     codec: Codec
     option: Option | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.kind or 'stored'} {self.name}>"
 
     @property
     def indexed(self) -> bool:

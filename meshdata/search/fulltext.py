@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from meshdata.errors import QueryInvalid
 from meshdata.search.fields import Text
@@ -139,6 +140,7 @@ def _leaf(tree: Condition, query: Query) -> str:
     raise QueryInvalid(f"{tree!r} has no place in a query")
 
 
+@lru_cache(maxsize=4096)
 def _at(attribute: str) -> str:
     return "@" + _SPECIAL.sub(r"\\\1", attribute)
 

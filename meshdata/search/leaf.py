@@ -98,6 +98,8 @@ _BEYOND = {True: (Op.LT, Op.LE), False: (Op.GT, Op.GE)}
 
 def _number(column: Column, op: Op, value: Any) -> Condition:
     """A comparison of doubles that says the same as the comparison of the exact number it was asked for."""
+    if column.codec.literal is number_text and _is_double(value):  # the usual case, without decimals
+        return _bounded(column, op, float(value), op is Op.LT, op is Op.GT)
     text = column.codec.literal(value)
     double = float(text)
     if math.isinf(double):  # every stored number is finite
@@ -106,9 +108,20 @@ def _number(column: Column, op: Op, value: Any) -> Condition:
         return Range(column, double, double) if survives_as_double(text) else Nothing()
     exact, held = Decimal(text), Decimal(repr(double))
     below, above = held < exact, held > exact
+    return _bounded(column, op, double, above or (op is Op.LT and not below), below or (op is Op.GT and not above))
+
+
+def _is_double(value: Any) -> bool:
+    kind = type(value)
+    return (kind is int and -(2**53) <= value <= 2**53) or (kind is float and value - value == 0)
+
+
+def _bounded(column: Column, op: Op, double: float, high_open: bool, low_open: bool) -> Condition:
     if op in (Op.LT, Op.LE):
-        return Range(column, None, double, high_open=above or (op is Op.LT and not below))
-    return Range(column, double, None, low_open=below or (op is Op.GT and not above))
+        return Range(column, None, double, high_open=high_open)
+    if op in (Op.GT, Op.GE):
+        return Range(column, double, None, low_open=low_open)
+    return Range(column, double, double)
 
 
 def _prefix(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:

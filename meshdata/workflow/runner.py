@@ -138,6 +138,7 @@ class Run:
         "_ops",
         "_own",
         "_scheduled",
+        "_seen",
         "_writing",
         "active_at",
         "attempt",
@@ -185,6 +186,7 @@ class Run:
         self.origin = ""
         self.began_at = self.active_at = host.loop.time()
         self._ops: list[Argument] = []
+        self._seen: int | None = None
         self._own: list[tuple[str, str, str, str, bytes]] = []
         self._cancelled: list[str] = []
         self._scheduled = False
@@ -377,6 +379,8 @@ class Run:
 
     def write(self, operation: str, *args: Argument) -> None:
         """Queue an operation for the next step."""
+        if self._seen is None and operation != "done":
+            self._seen = self.journal.length
         self._ops += (operation, len(args), *args)
         self._schedule()
 
@@ -415,12 +419,15 @@ class Run:
         self._writing = True
         ops, own, cancelled = self._ops, self._own, self._cancelled
         self._ops, self._own, self._cancelled = [], [], []
-        self.host.spawn(self._step(ops, own, cancelled))
+        # Had the outcome of a call been known, its work would not have been begun: the step must not begin it either.
+        seen = self.journal.length if self._seen is None else self._seen
+        self._seen = None
+        self.host.spawn(self._step(seen, ops, own, cancelled))
 
     async def _step(
-        self, ops: list[Argument], own: list[tuple[str, str, str, str, bytes]], cancelled: list[str]
+        self, seen: int, ops: list[Argument], own: list[tuple[str, str, str, str, bytes]], cancelled: list[str]
     ) -> None:
-        store, seen = self.host.store, self.journal.length
+        store = self.host.store
         while True:
             try:
                 stepped = await store.step(self.claim, seq=self.seq + 1, seen=seen, operations=ops)

@@ -32,9 +32,7 @@ async def subscribed(mesh: MeshData) -> MeshData:
 
 
 async def test_a_hook_on_an_open_record_writes_it_and_answers(subscribed: MeshData) -> None:
-    handle = await subscribed.hook(
-        entity="greeting", id="jo", hook_entity="greeting.unsubscribe", args=["too many"]
-    )
+    handle = await subscribed.hook(entity="greeting", id="jo", hook_entity="greeting.unsubscribe", args=["too many"])
     assert await handle == "good bye: too many"
     assert await subscribed.all("greeting", "jo") == {"email": "jo@x.org", "newsletter": "no", "reason": "too many"}
 

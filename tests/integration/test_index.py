@@ -118,7 +118,7 @@ async def test_a_query_without_an_index_says_what_to_do(store: Store) -> None:
 async def test_an_index_tells_its_fields_to_callers_without_the_model(store: Store) -> None:
     class Shop(Record, entity="shop"):
         name: Annotated[str, Text(exact=True)] = ""
-        tags: list[str] = []
+        tags: list[str] = []  # noqa: RUF012 - pydantic copies it
         spot: Annotated[tuple[float, float] | None, Geo()] = None
         shape: Annotated[list[float] | None, Vector(dim=2)] = None
         price: float = 0
@@ -154,7 +154,7 @@ async def test_every_kind_and_option_is_understood_by_the_module(store: Store) -
         d: Annotated[str, Tag(index=False)] = ""
         e: Annotated[list[float] | None, Vector(dim=4, algorithm="FLAT", type="FLOAT64", metric="L2")] = None
         f: Annotated[str | None, Geo()] = None
-        g: Annotated[list[str], Tag(separator=",")] = []
+        g: Annotated[list[str], Tag(separator=",")] = []  # noqa: RUF012
 
     schema = schema_of(Full)
     await Index(store).create(schema)

@@ -24,8 +24,8 @@ from meshdata.search.words import words
 from meshdata.store.keys import Keys
 
 BLANKS = " \t\n\v\f\r"
-AWKWARD = ["", " ", "a", "A", "a b", "a,b", "a\\b", "a\\", "*", "a*", "?", "%a%", "$p1", "@tag:{a}", "{a}", "a|b", "-a", "(a)",
-           '"a"', "'a'", "a:b", "é", "É", "日本", "a\nb", "ab", "~a", "w'a'", "\u00a0a", "x" * 4096, "a\x01b",
+AWKWARD = ["", " ", "a", "A", "a b", "a,b", "a\\b", "a\\", "*", "a*", "?", "%a%", "$p1", "@tag:{a}", "{a}", "a|b", "-a",
+           "(a)", '"a"', "'a'", "a:b", "é", "É", "日本", "a\nb", "ab", "~a", "w'a'", "\u00a0a", "x" * 4096, "a\x01b",
            "[1 2]"]  # fmt: skip
 
 

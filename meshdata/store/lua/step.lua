@@ -9,7 +9,7 @@
 --   fence    number  the number this process was given the run with
 --   seq      number  1 for the first step under a journal, one more for each
 --   process  id      who writes
---   seen     number  journal entries the process knows
+--   seen     number  journal entries the process knew when it decided on the first of the operations
 --   stream   key     the stream its message came by, '' once that is consumed
 --   message  id      the message
 --   ...      operations: name, number of arguments, arguments; see lib/operations.lua
@@ -54,7 +54,7 @@ if stream ~= '' then
   redis.call('XACK', stream, 'g', message)
   redis.call('XDEL', stream, message)
 end
-fx.stepping = run
+fx.stepping, fx.seen = run, seen
 
 local own, length, only_done, at = 0, -1, true, 10
 while at <= #ARGV do

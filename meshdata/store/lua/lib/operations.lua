@@ -5,8 +5,22 @@
 --- @include pack
 local operations = {}
 
--- Register what the run waits for, once: a replayed call finds its wait where it stands.
+-- Ends of calls that the process did not know of when it decided on the step.
+local news
+local function is_over(dim, job, pos)
+  if not news then
+    news = {}
+    for _, entry in ipairs(redis.call('LRANGE', journal_key(dim, job), fx.seen, -1)) do
+      local at, code = string.match(entry, '^%d+ (%S+) %S+ (%S+)')
+      if code ~= 'try' and code ~= 'due' then news[at] = true end
+    end
+  end
+  return news[pos]
+end
+
+-- Register what the run waits for, once: a replayed call finds its wait where it stands, or its end.
 local function await(dim, job, pos, wait)
+  if is_over(dim, job, pos) then return false end
   local header = header_key(dim, job)
   if redis.call('HSETNX', header, 'w:' .. pos, wait) == 0 then return false end
   redis.call('HSET', header, 'loose', '1')
