@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from meshdata.call.caller import Caller
 from meshdata.call.handle import Handle, HookHandle
-from meshdata.call.options import check_args, check_retry, job_of, refuse_unknown
+from meshdata.call.options import job_of, refuse_unknown, seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import Health, JobInfo, job_info
@@ -25,13 +25,22 @@ from meshdata.entity.entity import Entity
 from meshdata.entity.record import Records
 from meshdata.entity.registry import Connected, Registry
 from meshdata.errors import InvalidOptions, JobError, JobNotFound, MeshError, UsageError
+from meshdata.search.aggregate import Aggregate
 from meshdata.search.find import Find
 from meshdata.search.index import Index
 from meshdata.store.redis import Connections
 from meshdata.store.store import Store
 from meshdata.values import Duration, check_entity, check_key, duration_ms, to_json
 from meshdata.workflow.activity import Activity, activity_topic
-from meshdata.workflow.child import interruption, start_body, topic_of, ttl_text
+from meshdata.workflow.child import (
+    check_args,
+    check_kwargs,
+    check_retry,
+    interruption,
+    start_body,
+    topic_of,
+    ttl_text,
+)
 from meshdata.workflow.context import follow_tasks
 from meshdata.workflow.function import Function
 from meshdata.workflow.worker import Host, Service
@@ -46,6 +55,7 @@ SLOW_INTERVAL_S = 5.0
 """At the latest after so long a process looks for what a lost hint would have told it."""
 
 MOST_PARTITIONS = 1024
+LEAST_LIFE_SIGN_MS = 100
 
 
 class MeshData:
@@ -89,7 +99,10 @@ class MeshData:
         wanted = concurrency if concurrency is not None else int(environment.get("MESHDATA_CONCURRENCY", "100"))
         self._concurrency = _whole(wanted, "concurrency", 1, 100_000) or 100
         self._resident_limit = _whole(resident_limit, "resident_limit", 1, 10_000_000) or 1
-        self._life_sign_s = (duration_ms(life_sign, argument="life_sign") or 0) / 1000
+        life_sign_ms = duration_ms(life_sign, argument="life_sign") or 0
+        if life_sign_ms < LEAST_LIFE_SIGN_MS:
+            raise InvalidOptions(f"at least {LEAST_LIFE_SIGN_MS} ms, not {life_sign!r}", argument="life_sign")
+        self._life_sign_s = life_sign_ms / 1000
         self._linger_s = (duration_ms(linger, argument="linger") or 0) / 1000
         self._clock = clock
         self.process = f"{check_entity(name, argument='name') if name else 'p'}-{secrets.token_hex(5)}"
@@ -134,8 +147,8 @@ class MeshData:
         self._leases = Leases(self._store, self._host, period_s=self._life_sign_s, topics=lambda: self._router.topics)
         self._router = Router(
             self._store, concurrency=self._concurrency, rejoin=self._rejoin,
-            # A process that stands still must not be given messages after its sign has lapsed and others have looked: a
-            # read under way then ends before that, which is two thirds of a life sign after the last one at the soonest.
+            # A process that stands still must not be given messages after its sign has lapsed and others have looked.
+            # That is two thirds of a life sign after it stopped at the soonest; a read under way ends before.
             block_ms=max(1, int(look_s * 500)),
         )  # fmt: skip
         self._scheduler = Scheduler(self._store, look_s=look_s)
@@ -254,7 +267,7 @@ class MeshData:
         if queue is not None:
             check_entity(queue, argument="queue")
         connected = self._registry.connect(
-            entity, target, model=model, queue=queue, ttl=ttl, retry=check_retry(retry),
+            entity, target, model=model, queue=queue, ttl=ttl, retry=None if retry is None else check_retry(retry),
             concurrency=_whole(concurrency, "concurrency", 1, 100_000),
         )  # fmt: skip
         if self._open:
@@ -360,6 +373,8 @@ class MeshData:
         self._need_open()
         if unknown:
             refuse_unknown("exec", unknown, self.exec)
+        if timeout is not None:
+            seconds(timeout, argument="timeout")
         served = self._registry.served(entity)
         if id is not None and wait and not (flush or retry_failed or state or queue or retry):
             run = self._caller.kept(entity, id)
@@ -408,11 +423,10 @@ class MeshData:
         job = job_of(entity, id)
         name = check_entity(hook_entity, argument="hook_entity")
         served = self._registry.served(name)
-        args = check_args(args)
         if served.bind is not None:
-            served.bind(args, kwargs or {})
-        body = start_body(args, kwargs, check_retry(retry) or served.retry)
-        topic = topic_of(name, queue) if queue else served.topic or name
+            served.bind(check_args(args), {} if kwargs is None else check_kwargs(kwargs))
+        body = start_body(args, kwargs, served.retry if retry is None else retry)
+        topic = served.topic or name if queue is None else topic_of(name, queue)
         word, dimension = await self._store.hook(job, topic=topic, body=body, name=name)
         if word == "NOTFOUND":
             raise JobNotFound(job_id=job)
@@ -574,6 +588,14 @@ class MeshData:
             return Find(self._store, check_entity(model), self._registry.schemas.get(model))
         schema = self._registry.learn(model)
         return Find(self._store, schema.entity, schema)
+
+    def aggregate(self, model: "type[Any] | str") -> Aggregate:
+        """Figures over live records: `await mesh.aggregate(User).group_by(User.plan).reduce(n=count())`."""
+        self._need_open()
+        if isinstance(model, str):
+            return Aggregate(self._store, check_entity(model), self._registry.schemas.get(model))
+        schema = self._registry.learn(model)
+        return Aggregate(self._store, schema.entity, schema)
 
     # --- health -------------------------------------------------------------------------------------------------------
 

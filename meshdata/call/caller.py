@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from meshdata.call.options import check_args, check_retry, check_ttl, job_and_ttl, policy_name, seconds
+from meshdata.call.options import job_and_ttl, policy_name, seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
 from meshdata.store.store import Argument, Outcome, StartJob
-from meshdata.values import Duration, check_entity, from_json, mint_id
-from meshdata.workflow.child import start_body, topic_of
+from meshdata.values import Duration, from_json, mint_id
+from meshdata.workflow.child import check_args, check_kwargs, start_body, topic_of, ttl_text
 
 
 @dataclass(slots=True)
@@ -63,25 +63,23 @@ class Caller:
         # Every call comes this way, and most find their answer kept: what is not asked for is not looked at.
         if id is not None and ttl is None:
             ttl = served.ttl
-        job, ttl_text = job_and_ttl(entity, id, ttl)
-        args = check_args(args)
-        if kwargs is not None and not isinstance(kwargs, Mapping):
-            raise InvalidOptions(f"kwargs is a mapping; got {type(kwargs).__name__}", argument="kwargs")
+        job, text = job_and_ttl(entity, id, ttl)
         if served.bind is not None:
-            served.bind(args, kwargs or {})
-        retry = served.retry if retry is None else check_retry(retry)
-        start = StartJob(job, served.topic or topic_of(entity, queue), start_body(args, kwargs, retry), entity, ttl_text)
+            served.bind(check_args(args), {} if kwargs is None else check_kwargs(kwargs))
+        body = start_body(args, kwargs, served.retry if retry is None else retry)
+        start = StartJob(job, served.topic or topic_of(entity, queue), body, entity, text)
         if id is not None:
             start.record = True
         if hookable is False:
             start.hookable = False
         if queue is not None:
-            start.topic, start.queue = topic_of(entity, check_entity(queue, argument="queue")), queue
-        if state:
+            start.topic, start.queue = topic_of(entity, queue), queue
+        if state is not None:
             start.seeds = self._seeds(entity, state)
         if flush or retry_failed:
             if id is None:
-                raise InvalidOptions("an id is run anew, and none was given; add id=...", argument="flush")
+                argument = "flush" if flush else "retry_failed"
+                raise InvalidOptions("an id is run anew, and none was given; add id=...", argument=argument)
             start.policy, start.token = policy_name(flush=flush), mint_id()
         return start
 
@@ -108,7 +106,7 @@ class Caller:
     ) -> Outcome:
         """Ask for a kept answer, and nothing else: less than a start to send, and DONE in most cases."""
         if ttl is not None:
-            check_ttl(ttl)
+            ttl_text(ttl)
         if served.bind is not None:
-            served.bind(check_args(args), kwargs or {})
+            served.bind(check_args(args), {} if kwargs is None else check_kwargs(kwargs))
         return await self._engine.store.result(run)

@@ -115,9 +115,7 @@ class Handle(Awaited[T]):
 class HookHandle(Awaited[Any]):
     """One run of a hook on a job; await it for what the hook returned (kept for an hour)."""
 
-    def __init__(
-        self, engine: Engine, job: str, dimension: str, decode: Callable[[bytes], Any] = from_json
-    ) -> None:
+    def __init__(self, engine: Engine, job: str, dimension: str, decode: Callable[[bytes], Any] = from_json) -> None:
         super().__init__(engine, f"{dimension} {job}", decode)
         self.job_id = job
         self.dimension = dimension

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
 from meshdata.values import Duration, check_entity, check_id, duration_ms, mint_id
+from meshdata.workflow.child import ttl_text
 
 
 def refuse_unknown(verb: str, unknown: Mapping[str, Any], known: Callable[..., Any]) -> None:
@@ -44,19 +44,7 @@ def job_and_ttl(entity: str, id: str | None, ttl: Duration | None) -> tuple[str,
             )
         return f"{check_entity(entity)}:{mint_id()}", ""
     job = job_of(entity, id)
-    return job, "" if ttl is None else check_ttl(ttl)
-
-
-def check_ttl(ttl: Duration) -> str:
-    """A ttl as the scripts take it: ms or 'inf'.
-
-    Raises:
-        InvalidOptions: no duration, or none at all.
-    """
-    ms = duration_ms(ttl, argument="ttl", infinity=True)
-    if ms == 0:
-        raise InvalidOptions("a ttl of 0 keeps nothing; leave ttl out", argument="ttl")
-    return "inf" if ms is None else str(ms)
+    return job, ttl_text(ttl)
 
 
 def seconds(value: Duration | None, *, argument: str) -> float | None:
@@ -70,17 +58,3 @@ def seconds(value: Duration | None, *, argument: str) -> float | None:
 def policy_name(*, flush: bool) -> str:
     """What to do about a job that is there already, where it is to be run anew: always, or if it failed."""
     return "flush" if flush else "retry"
-
-
-def check_retry(retry: Any, *, argument: str = "retry") -> RetryPolicy | None:
-    """A policy, or none."""
-    if retry is not None and not isinstance(retry, RetryPolicy):
-        raise InvalidOptions(f"a RetryPolicy is needed; got {type(retry).__name__}", argument=argument)
-    return retry
-
-
-def check_args(args: Any) -> list[Any]:
-    """Positional arguments come as a list or tuple; a bare text would be taken apart into letters."""
-    if isinstance(args, list | tuple):
-        return list(args)
-    raise InvalidOptions(f"args is a list of positional arguments; got {type(args).__name__}", argument="args")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshdata.errors import StoreError
-from meshdata.store.reader import GRACE_S, GroupsGone, Reader
+from meshdata.store.reader import GRACE_S, GroupsGone, Read, Reader
 from meshdata.store.store import Claim, Store
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ class Router:
         self._served = asyncio.Event()
         self._readers: list[asyncio.Task[None]] = []
         self._open_readers: dict[int, Reader] = {}
+        self._reading: dict[int, Sequence[str]] = {}  # partition -> the topics of the blocking read under way
+        self._calling_back: set[asyncio.Task[None]] = set()
         self._closing = False
         self._opened_at = 0.0
         self._last_read: dict[int, float] = {}
@@ -102,9 +104,10 @@ class Router:
         self._closing = True
         self._served.set()
         self._free.set()
-        for task in self._readers:
+        tasks = [*self._readers, *self._calling_back]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def serve(self, topic: str, handler: Handler, has_room: HasRoom) -> None:
         """Hand messages of a topic to `handler` from now on, while it has room for them.
@@ -117,8 +120,8 @@ class Router:
         self._handlers[topic] = handler
         self._served.set()
         if new:
-            for reader in list(self._open_readers.values()):
-                await reader.unblock()  # a read under way does not know the new stream
+            for partition in list(self._reading):
+                self._call_back(partition)  # a read under way does not know the new stream
 
     def take(self) -> None:
         """A slot is in use."""
@@ -131,6 +134,27 @@ class Router:
         self._busy -= 1
         if self._busy < self._concurrency:
             self._free.set()
+
+    def has_room_again(self) -> None:
+        """A topic that was full is not any more: reads under way may have left it out."""
+        if not self.is_full:
+            self._free.set()
+        for partition, topics in list(self._reading.items()):
+            if any(topic not in topics and self._has_room[topic](topic) for topic in self._handlers):
+                self._call_back(partition)
+
+    def _call_back(self, partition: int) -> None:
+        task = asyncio.create_task(self._until_back(partition, self._reading[partition]))
+        self._calling_back.add(task)
+        task.add_done_callback(self._calling_back.discard)
+
+    async def _until_back(self, partition: int, topics: Sequence[str]) -> None:
+        """End one blocking read, once it has begun: the two commands go by different connections."""
+        try:
+            while self._reading.get(partition) is topics and not await self._open_readers[partition].unblock():
+                await asyncio.sleep(0.002)
+        except (KeyError, StoreError):
+            pass  # the reader is gone, and the next one begins with all topics
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -172,8 +196,11 @@ class Router:
             logger.warning("joining again failed", exc_info=True, extra={"partition": partition})
 
     async def _read_unanswered(self, reader: Reader) -> None:
-        """The last connection may have gone away with messages on it: they are this process's, and nobody else comes for
-        them as long as it lives. Those that did arrive are handed over again; the handler knows them."""
+        """Hand over what the last connection may have gone away with.
+
+        Such messages are this process's, and nobody else comes for them as long as it lives. Those that did arrive are
+        handed over again; the handler knows them.
+        """
         for topic, stream, number, fields in await reader.pending(self.topics):
             self._hand_over(topic, reader.partition, stream, number, fields, again=True)
 
@@ -184,14 +211,35 @@ class Router:
             self._free.clear()  # until a slot is released
             return
         free = max(1, free // self._store.partitions)  # the readers of all partitions share the slots
-        # COUNT is per stream: with more streams than free slots, take turns.
+        # COUNT is per stream, and a topic has two.
         if len(topics) * 2 > free:
-            topics = topics[: max(1, free // 2)]
-            self._rotate(topics)
-        count = max(1, min(MOST_AT_ONCE, free // (2 * len(topics))))
-        for topic, stream, number, fields in await reader.read(topics, count=count, block_ms=self._block_ms):
+            found = await self._read_in_turn(reader, topics, max(1, free // 2))
+        else:
+            count = min(MOST_AT_ONCE, free // (2 * len(topics)))
+            found = await self._wait_for_work(reader, topics, count)
+        for topic, stream, number, fields in found:
             self._hand_over(topic, reader.partition, stream, number, fields)
         self._last_read[reader.partition] = asyncio.get_running_loop().time()
+
+    async def _read_in_turn(self, reader: Reader, topics: Sequence[str], some: int) -> list[Read]:
+        """There are more streams than free slots: ask some topics at a time, and wait for all of them if none has work.
+
+        A blocking read comes back with the first message, so that it takes more than one only if several come at once.
+        """
+        for at in range(0, len(topics), some):
+            turn = topics[at : at + some]
+            self._rotate(turn)
+            found = await reader.read(turn, count=1)
+            if found:
+                return found
+        return await self._wait_for_work(reader, topics, 1)
+
+    async def _wait_for_work(self, reader: Reader, topics: Sequence[str], count: int) -> list[Read]:
+        self._reading[reader.partition] = topics
+        try:
+            return await reader.read(topics, count=count, block_ms=self._block_ms)
+        finally:
+            del self._reading[reader.partition]
 
     def _rotate(self, topics: Sequence[str]) -> None:
         for topic in topics:

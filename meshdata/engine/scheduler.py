@@ -6,6 +6,7 @@ fires tells the others when the next is due, which keeps them from asking.
 
 import asyncio
 import logging
+import math
 import random
 from functools import partial
 from typing import Final
@@ -72,6 +73,8 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         event = self._sooner[partition]
         while True:
+            # A hint that comes with the answer is newer than it: it must not be lost behind what the answer says.
+            self._due[partition] = math.inf
             try:
                 fired, left = await self._store.fire(partition)
             except MeshError:
@@ -81,7 +84,7 @@ class Scheduler:
             if left == 0 and fired:
                 continue
             wait = self._look_s if left is None else min(left / 1000, self._look_s)
-            self._due[partition] = loop.time() + wait
+            self._due[partition] = min(self._due[partition], loop.time() + wait)
             while (rest := self._due[partition] - loop.time()) > 0:
                 event.clear()
                 try:

@@ -90,6 +90,8 @@ class Registry:
 
     def to_hash(self, entity: str, fields: Mapping[str, Any]) -> tuple[dict[str, Argument], list[str]]:
         """Fields as a record stores them, and the names of those to take away."""
+        if not isinstance(fields, Mapping):
+            raise InvalidOptions(f"fields are a mapping; got {type(fields).__name__}", argument="fields")
         for name in fields:
             checked_field(name)
         schema = self.schemas.get(entity)
@@ -108,6 +110,8 @@ class Registry:
 
     def seeds(self, entity: str, state: Mapping[str, Any]) -> Sequence[Argument]:
         """Seed fields, flat."""
+        if not isinstance(state, Mapping):
+            raise InvalidOptions(f"state is a mapping of fields; got {type(state).__name__}", argument="state")
         changes, _ = self.to_hash(entity, state)
         return [part for pair in changes.items() for part in pair]
 

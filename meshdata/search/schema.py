@@ -264,6 +264,8 @@ def schema_of(model: type[M], entity: str | None = None) -> Schema[M]:
     Raises:
         InvalidOptions: no entity is known, or a field cannot be searched as annotated.
     """
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        raise InvalidOptions(f"a model is a pydantic class; got {model!r}", argument="model")
     name = entity or getattr(model, "__entity__", None)
     if not name:
         raise InvalidOptions(

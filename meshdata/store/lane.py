@@ -79,6 +79,19 @@ class Opened(Protocol):
         """What the lane takes over."""
 
 
+class _Then:
+    """Stands where a future would wait, and passes on what it is set to."""
+
+    __slots__ = ("set_exception", "set_result")
+
+    def __init__(self, then: Callable[[Any], None]) -> None:
+        self.set_result = self.set_exception = then
+
+    def done(self) -> bool:
+        """Never: there is no caller who could have given up."""
+        return False
+
+
 class Lane(asyncio.Protocol):
     """The shared connection to one server. Belongs to the event loop it was made in."""
 
@@ -99,6 +112,7 @@ class Lane(asyncio.Protocol):
         "_opened",
         "_out",
         "_overdue",
+        "_producers",
         "_reader",
         "_ready",
         "_reconnecting",
@@ -147,6 +161,7 @@ class Lane(asyncio.Protocol):
         self.on_push: Callable[[list[Any]], None] | None = None
         self._out: list[bytes] = []
         self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._producers: list[Callable[[], None]] = []
         self._scheduled = False
         self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_INCOMPLETE)
         self._transport: asyncio.Transport | None = None
@@ -185,7 +200,32 @@ class Lane(asyncio.Protocol):
             self._call_soon(self._flush)
         return future
 
+    def call_then(self, then: Callable[[Any], None], *args: Argument) -> None:
+        """Queue a command like `call`; `then` is given the reply, or the error, in the moment it is read.
+
+        Saves the tick of the loop that a future's callbacks wait. `then` must be quick, and must not raise.
+        """
+        if not self.connected:
+            self._call_soon(then, self._not_connected())
+            return
+        self._out.append(pack_command(args))
+        self._waiting.append(cast(asyncio.Future[Any], _Then(then)))
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._flush)
+
+    def before_write(self, produce: Callable[[], None]) -> None:
+        """Call `produce` just before the next write, when it may still add commands to it; it must not raise."""
+        self._producers.append(produce)
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._flush)
+
     def _flush(self) -> None:
+        if self._producers:
+            producers, self._producers = self._producers, []
+            for produce in producers:
+                produce()
         self._scheduled = False
         out = self._out
         if not out or not self.connected or self._transport is None:

@@ -1,5 +1,6 @@
 """Reads work streams of one partition, on a connection of its own that may block."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from meshdata.errors import ScriptFailed, StoreError, StoreUnavailable
@@ -44,8 +45,11 @@ class Reader:
             await lane.close()
             raise StoreUnavailable(str(error)) from error
 
-    async def read(self, topics: list[str], *, count: int, block_ms: int) -> list[Read]:
+    async def read(self, topics: Sequence[str], *, count: int, block_ms: int | None = None) -> list[Read]:
         """New messages of these topics, at most `count` of each stream; continuations come first. Empty when none came.
+
+        Args:
+            block_ms: how long to wait for the first; None asks only for what is there.
 
         Raises:
             GroupsGone, StoreUnavailable, ScriptFailed.
@@ -55,9 +59,9 @@ class Reader:
         streams += [keys.work(self.partition, topic) for topic in topics]
         try:
             reply = await self._lane.call_within(
-                block_ms / 1000 + GRACE_S,
-                "XREADGROUP", "GROUP", GROUP, self._store.process, "COUNT", count, "BLOCK", block_ms,
-                "STREAMS", *streams, *([">"] * len(streams)),
+                (block_ms or 0) / 1000 + GRACE_S,
+                "XREADGROUP", "GROUP", GROUP, self._store.process, "COUNT", count,
+                *(() if block_ms is None else ("BLOCK", block_ms)), "STREAMS", *streams, *([">"] * len(streams)),
             )  # fmt: skip
         except ReplyError as error:
             if str(error).startswith("UNBLOCKED"):
@@ -96,9 +100,9 @@ class Reader:
             raise _translated(error) from error
         return [message for _, messages in _by_stream(reply) for message in messages]
 
-    async def unblock(self) -> None:
-        """Let a read under way come back now."""
-        await self._store.command(self.partition, "CLIENT", "UNBLOCK", self._client)
+    async def unblock(self) -> bool:
+        """Let a read under way come back now. False if none was: it may be on its way to the server."""
+        return bool(await self._store.command(self.partition, "CLIENT", "UNBLOCK", self._client))
 
     async def close(self) -> None:
         """Disconnect."""

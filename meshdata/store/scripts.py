@@ -3,7 +3,8 @@
 A file's head is its contract: the names under `-- KEYS` and `-- ARGV` become locals of the script, in that order; `...`
 stands for whatever follows. `--- @include part` takes in `lib/part.lua`, once, after what that part includes itself.
 `--- @lazy part` takes it in so that it is defined when an effect (a field of `fx`) is first used that is not there yet:
-defining functions is most of what a short script costs (measured: 5 of 7 us), and most calls need few of them. How a script is called is `store.py`'s business.
+defining functions is most of what a short script costs (measured: 5 of 7 us), and most calls need few of them. How a
+script is called is `store.py`'s business.
 """
 
 import hashlib
@@ -46,9 +47,10 @@ def _names(name: str, text: str, section: str) -> list[str]:
             inside = True
         elif inside:
             match = _NAME.match(line)
-            if match is None:
+            if match is not None:
+                found.append(match[1])
+            elif not line.startswith("--    "):  # what a line says about a name may go on in the next
                 break
-            found.append(match[1])
     if not found and section == "KEYS":
         raise ScriptSource(f"lua/{name}.lua: the head names no KEYS")
     return found

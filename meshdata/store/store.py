@@ -137,6 +137,7 @@ class Store:
         self._lanes: list[Lane] = [connections.lane(p) for p in range(keys.partitions)]
         self._bases = [keys.base(p) for p in range(keys.partitions)]
         self._scripts = {name: scripts.load(name) for name in scripts.names()}
+        self._step_sha = self._scripts["step"].sha
         self._relays: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._relay_again: set[tuple[int, int]] = set()
 
@@ -279,6 +280,33 @@ class Store:
         )
         self._carried(partition, reply[4])
         return Stepped(reply[0].decode(), int(reply[1]), reply[2], reply[3] if reply[3] != b"" else None)
+
+    def before_write(self, partition: int, produce: Callable[[], None]) -> None:
+        """Have `produce` add its commands to the partition's next write."""
+        self._lanes[partition].before_write(produce)
+
+    def step_soon(
+        self, claim: Claim, then: Callable[[Any], None], *, seq: int, seen: int, operations: Sequence[Argument]
+    ) -> None:
+        """`step` without a task: `then` is given the reply for `stepped` in the moment it is read."""
+        partition = self._of(claim.run)
+        if self._crash is not None:
+            self._crash("before step")
+        self._lanes[partition].call_then(
+            then, "EVALSHA", self._step_sha, 1, self._bases[partition], "" if self._clock is None else self._clock(),
+            partition, claim.run, claim.fence, seq, self.process, seen, claim.stream, claim.message, *operations,
+        )  # fmt: skip
+
+    def stepped(self, claim: Claim, reply: Any) -> Stepped | None:
+        """A reply to `step_soon`; None if it was an error: call `step`, which goes the slow road."""
+        if isinstance(reply, Exception):
+            return None
+        if self._crash is not None:
+            self._crash("after step")
+        word, now, length, entries, outbox = reply
+        if outbox:
+            self._carried(self._of(claim.run), outbox)
+        return Stepped(word.decode(), int(now), length, entries if entries != b"" else None)
 
     async def finish(self, claim: Claim, *, status: str, code: str, payload: bytes, problem: str = "") -> bool:
         """Write a run's end. False: it was not this process's to end."""

@@ -15,19 +15,27 @@ Target = str | Callable[..., Any]
 
 
 def topic_of(name: str, queue: str | None) -> str:
-    """The topic of a function: its name, under its queue if it has one of its own."""
-    return name if queue is None or queue == name else f"{queue}/{name}"
+    """The topic of a function: its name, under its queue if it has one of its own.
+
+    Raises:
+        InvalidOptions: the queue cannot be a name.
+    """
+    return name if queue is None or check_entity(queue, argument="queue") == name else f"{queue}/{name}"
 
 
 def start_body(
     args: Sequence[Any], kwargs: Mapping[str, Any] | None, retry: RetryPolicy | None, origin: str = ""
 ) -> bytes:
-    """A run's journal entry 0: arguments, retry policy, and the job at the root of its tree."""
-    body: dict[str, Any] = {"a": args}
-    if kwargs:
+    """A run's journal entry 0: arguments, retry policy, and the job at the root of its tree.
+
+    Raises:
+        InvalidOptions: one of them is not of its kind, or cannot be sent.
+    """
+    body: dict[str, Any] = {"a": check_args(args)}
+    if kwargs is not None and check_kwargs(kwargs):
         body["k"] = dict(kwargs)
     if retry is not None:
-        body["r"] = retry.to_data()
+        body["r"] = check_retry(retry).to_data()
     if origin:
         body["o"] = origin
     try:
@@ -39,11 +47,41 @@ def start_body(
         raise
 
 
+def check_args(args: Any) -> list[Any] | tuple[Any, ...]:
+    """Positional arguments come as a list or tuple; a bare text would be taken apart into letters."""
+    if isinstance(args, list | tuple):
+        return args
+    raise InvalidOptions(f"args is a list of positional arguments; got {type(args).__name__}", argument="args")
+
+
+def check_kwargs(kwargs: Any) -> Mapping[str, Any]:
+    """Named arguments come as a mapping from their names."""
+    if not isinstance(kwargs, Mapping):
+        raise InvalidOptions(f"kwargs is a mapping; got {type(kwargs).__name__}", argument="kwargs")
+    for name in kwargs:
+        if not isinstance(name, str):
+            raise InvalidOptions(f"the name of an argument is a text; got {name!r}", argument="kwargs")
+    return kwargs
+
+
+def check_retry(retry: Any) -> RetryPolicy:
+    """Only a policy is one."""
+    if isinstance(retry, RetryPolicy):
+        return retry
+    raise InvalidOptions(f"a RetryPolicy is needed; got {type(retry).__name__}", argument="retry")
+
+
 def ttl_text(ttl: Duration | None) -> str:
-    """A ttl as the scripts take it: ms, 'inf', or '' for none."""
+    """A ttl as the scripts take it: ms, 'inf', or '' for none.
+
+    Raises:
+        InvalidOptions: no duration, or one of nothing.
+    """
     if ttl is None:
         return ""
     ms = duration_ms(ttl, argument="ttl", infinity=True)
+    if ms == 0:
+        raise InvalidOptions("a ttl of 0 keeps nothing; leave ttl out", argument="ttl")
     return "inf" if ms is None else str(ms)
 
 
@@ -89,7 +127,7 @@ def _child(
         answer=to_json(id, argument="id"),
         origin=run.origin,
         queue=queue or "",
-        seeds=run.host.seeds(entity, state) if state else (),
+        seeds=() if state is None else run.host.seeds(entity, state),
     )
 
     def live(run: Run, call: Call) -> None:
@@ -181,6 +219,10 @@ def hook(
 
 def interruption(reason: str | None, code: int, job: str) -> tuple[bytes, str]:
     """What the waiters of an interrupted job get, as stored, and its message."""
+    if not isinstance(code, int) or isinstance(code, bool):
+        raise InvalidOptions(f"a code is a whole number; got {code!r}", argument="code")
+    if reason is not None and not isinstance(reason, str):
+        raise InvalidOptions(f"a reason is a text; got {type(reason).__name__}", argument="reason")
     error = JobInterrupted(job_id=job, reason=reason or "", code=code)
     message = reason or str(error)
     data = failure_payload(error, code=code) | {"message": message, "reason": reason or "", "traceback": ""}

@@ -36,7 +36,7 @@ from meshdata.errors import (
     end_from_payload,
     failure_from_payload,
 )
-from meshdata.store.store import Argument, Claim, Store
+from meshdata.store.store import Argument, Claim, Stepped, Store
 from meshdata.values import from_json
 from meshdata.workflow.context import current_path, current_run, durable_codes, entered
 from meshdata.workflow.journal import Entry, Journal
@@ -410,7 +410,7 @@ class Run:
     def _schedule(self) -> None:
         if not self._scheduled and not self._writing:
             self._scheduled = True
-            self.host.loop.call_soon(self._flush, context=self.host.context)
+            self.host.store.before_write(self.partition, self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
@@ -422,7 +422,19 @@ class Run:
         # Had the outcome of a call been known, its work would not have been begun: the step must not begin it either.
         seen = self.journal.length if self._seen is None else self._seen
         self._seen = None
-        self.host.spawn(self._step(seen, ops, own, cancelled))
+        claim = self.claim
+
+        def then(reply: Any) -> None:
+            stepped = self.host.store.stepped(claim, reply)
+            try:
+                if stepped is not None:
+                    self._stepped(stepped, seen, own, cancelled)
+                elif not self.dropped:
+                    self.host.spawn(self._step(seen, ops, own, cancelled))
+            except Exception as error:  # it runs where replies are read, which must go on whatever a run holds
+                self.host.fail(self, error)
+
+        self.host.store.step_soon(claim, then, seq=self.seq + 1, seen=seen, operations=ops)
 
     async def _step(
         self, seen: int, ops: list[Argument], own: list[tuple[str, str, str, str, bytes]], cancelled: list[str]
@@ -442,7 +454,14 @@ class Run:
                 await asyncio.sleep(WRITE_AGAIN_S)
                 if self.dropped:
                     return
+        self._stepped(stepped, seen, own, cancelled)
+
+    def _stepped(
+        self, stepped: Stepped, seen: int, own: list[tuple[str, str, str, str, bytes]], cancelled: list[str]
+    ) -> None:
         self._writing = False
+        if self.dropped:
+            return
         if stepped.word != "OK":
             self.host.lost(self, rewind=stepped.word == "REWIND")
             return

@@ -144,8 +144,8 @@ class Host:
         resident = self.runs.get(message.claim.run)
         if resident is not None:
             if int(resident.claim.fence) >= int(message.claim.fence):
-                if resident.claim.message != message.claim.message:
-                    self.spawn(self._consume(message.partition, message.claim))  # a copy of the message that this run was begun with
+                if resident.claim.message != message.claim.message:  # a copy of the one this run was begun with
+                    self.spawn(self._consume(message.partition, message.claim))
                 return
             self._superseded(resident)
         if message.body is None:
@@ -229,16 +229,19 @@ class Host:
             self._at_rest.set()
         if self._router is not None:
             self._router.release()
-        if (self._backlog or service.backlog) and not self._closing:
-            self.loop.call_soon(self._next_after, service, context=self.context)
+            if not self._closing and (self._backlog or service.concurrency is not None):
+                self.loop.call_soon(self._next_after, service, context=self.context)
 
     def _next_after(self, service: Service) -> None:
-        if self._router is None or self._router.is_full or self._closing:
+        router = self._router
+        if router is None or self._closing:
             return
-        if self._backlog:
+        while self._backlog and not router.is_full:
             self.handle(self._backlog.popleft())
-        elif service.backlog and service.has_room:
+        while service.backlog and service.has_room and not router.is_full:
             self.handle(service.backlog.popleft())
+        if service.has_room and not service.backlog and not self._backlog:
+            router.has_room_again()
 
     def _take(self, run: Run) -> None:
         if not run.has_slot:
@@ -340,7 +343,7 @@ class Host:
             del self.runs[run.name]
 
     def _superseded(self, run: Run) -> None:
-        """A run goes on elsewhere, or nowhere: forget it, and the message it was begun with if no step consumed that."""
+        """A run goes on elsewhere, or nowhere: forget it, and the message it was begun with unless a step did that."""
         self.forget(run)
         if run.claim.stream:
             self.spawn(self._consume(run.partition, run.claim))

@@ -119,7 +119,7 @@ class Fleet:
             "namespace": self.namespace,
             "trail": str(self.trail.path),
             "serves": serves,
-            "mesh": {"partitions": self.partitions, "life_sign": LIFE_SIGN, "linger": 0.1, **mesh},
+            "mesh": {"partitions": self.partitions, "life_sign": LIFE_SIGN, "linger": 0.05, **mesh},
         }
         log = self._folder / f"worker-{number}.log"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -216,8 +216,12 @@ class Fleet:
 
     async def only_the_living(self) -> None:
         """Wait until nobody keeps a place for processes that died."""
-        living = {worker.process for worker in self.workers if worker.alive and worker.process}
-        await until(lambda: self.signs() <= living, what=f"{self.signs()} - {living} are cleared away")
+
+        def cleared() -> bool:
+            pids = {worker.pid for worker in self.workers if worker.alive}
+            return self.signs() <= {process for pid, process in self.trail.lines("ready") if pid in pids}
+
+        await until(cleared, what=f"{self.signs()} are cleared away")
 
     async def stop(self) -> None:
         """End every worker by SIGTERM; each has to follow, and to leave nothing."""

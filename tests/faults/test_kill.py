@@ -267,30 +267,74 @@ def waiting_messages(fleet: Fleet, topic: str) -> int:
 DEATHS = 5
 
 
-@pytest.mark.parametrize("entity", ["poison", "poison_at_once", "asks_for_poison"])
+@pytest.mark.parametrize("entity", ["poison", "poison_at_once"])
 @pytest.mark.timeout(90)
-async def test_what_kills_every_worker_ends_in_the_dead_letters(fleet: Fleet, entity: str) -> None:
-    """A run, before and after its first step, and an activity on a queue."""
+async def test_a_run_that_kills_every_worker_ends_in_the_dead_letters(fleet: Fleet, entity: str, no_leaks: set[str]) -> None:
+    """After its first step, and before."""
+    no_leaks.add("dead")
     async with fleet.client() as mesh:
         call = asyncio.create_task(mesh.exec(entity=entity, args=[7], id="7", ttl=TTL))
         for _ in range(DEATHS):
-            victim = fleet.launch(life_sign=0.3)
-            await victim.died()
+            await fleet.launch(life_sign=0.3).died()
         await fleet.start(life_sign=0.3)
-        if entity == "asks_for_poison":
-            assert "5 processes" in await asyncio.wait_for(call, 20)
-        else:
-            with pytest.raises(JobFailed, match="each of 5 processes that ran it died") as caught:
-                await asyncio.wait_for(call, 20)
-            assert (caught.value.code, caught.value.type) == (999, "Undeliverable")
-            assert fleet.header(f"{entity}:7")["status"] == "failed"
-            assert "dead letters" in fleet.record(f"{entity}:7")["_error"]
+        with pytest.raises(JobFailed, match="each of 5 processes that ran it died") as caught:
+            await asyncio.wait_for(call, 20)
+        assert (caught.value.code, caught.value.type) == (999, "Undeliverable")
+        assert fleet.header(f"{entity}:7")["status"] == "failed"
+        assert "dead letters" in fleet.record(f"{entity}:7")["_error"]
         assert await mesh.exec(entity="order", args=[1], id="1", ttl=TTL) == 6, "the last worker lives and works"
-        [(_, letter)] = [entry for p in range(fleet.partitions) for entry in fleet.redis.xrange(fleet.keys.dead(p))]
-        assert letter[b"run"] == f"0 {entity}:7".encode()
-        assert json.loads(letter[b"body"])["a"] == [7]
-        assert b"died" in letter[b"error"]
-        fleet.redis.unlink(*[fleet.keys.dead(p) for p in range(fleet.partitions)])
+    [letter] = dead_letters(fleet)
+    assert letter[b"run"] == f"0 {entity}:7".encode()
+    assert json.loads(letter[b"body"])["a"] == [7]
+    assert b"died" in letter[b"error"]
+
+
+@pytest.mark.timeout(90)
+async def test_an_activity_that_kills_every_worker_of_its_queue_ends_in_the_dead_letters(
+    fleet: Fleet, no_leaks: set[str]
+) -> None:
+    no_leaks.add("dead")
+    await fleet.start(serves=("asks_for_poison",), life_sign=0.3)
+    async with fleet.client() as mesh:
+        call = asyncio.create_task(mesh.exec(entity="asks_for_poison", args=[7], id="7", ttl=TTL))
+        for _ in range(DEATHS):
+            await fleet.launch(serves=("far",), life_sign=0.3).died()
+        assert "each of 5 processes that ran it died" in await asyncio.wait_for(call, 20)
+    [letter] = dead_letters(fleet)
+    assert letter[b"run"] == b"0 asks_for_poison:7"
+    assert json.loads(letter[b"body"])["a"] == [7]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_what_kills_its_workers_does_not_take_others_to_the_dead_letters_with_it(
+    fleet: Fleet, no_leaks: set[str]
+) -> None:
+    no_leaks.add("dead")
+    orders, sleepers = (20, 6) if fleet.partitions == 1 else (10, 4)
+    await fleet.start(life_sign=0.3)
+    async with fleet.client() as mesh:
+        calls = [asyncio.create_task(mesh.exec(entity="order", args=[n, 0.1], id=str(n), ttl=TTL)) for n in range(orders)]
+        waiting = [
+            asyncio.create_task(mesh.exec(entity="waits", args=[f"end-{n}"], id=str(n), ttl=TTL)) for n in range(sleepers)
+        ]
+        await fleet.until(lambda: len(fleet.trail.runs()) >= orders)
+        bad = asyncio.create_task(mesh.exec(entity="poison_at_once", args=[0], id="0", ttl=TTL))
+        while not bad.done():
+            await fleet.until(lambda: bad.done() or not any(worker.alive for worker in fleet.workers))
+            if not bad.done():
+                fleet.launch(life_sign=0.3)
+        with pytest.raises(JobFailed, match="died"):
+            await bad
+        assert await fleet.ended(calls, [f"order:{n}" for n in range(orders)], 60) == [6 * n for n in range(orders)]
+        for n in range(sleepers):
+            await mesh.signal(f"end-{n}", n)
+        assert await fleet.ended(waiting, [f"waits:{n}" for n in range(sleepers)], 60) == list(range(sleepers))
+    assert [letter[b"run"] for letter in dead_letters(fleet)] == [b"0 poison_at_once:0"]
+
+
+def dead_letters(fleet: Fleet) -> list[dict[bytes, bytes]]:
+    return [entry for p in range(fleet.partitions) for _, entry in fleet.redis.xrange(fleet.keys.dead(p))]
 
 
 @pytest.mark.timeout(90)

@@ -84,7 +84,7 @@ async def journey(n: int) -> int:
     """Every kind of durable call; fails once at its end. Its value is 5 n, `steps` is 5; wants a signal `go-<n>`."""
     total = await flaky(n)
     await state.incr("steps", 1)
-    await workflow.sleep_for("120 ms")
+    await workflow.sleep_for("250 ms")
     await state.incr("steps", 1)
     total += await workflow.wait_for(f"go-{n}")
     await state.incr("steps", 1)
@@ -109,6 +109,11 @@ async def sleeper(n: int, seconds: float) -> int:
     total = await first(n, seconds)
     await state.incr("steps", 1)
     return total
+
+
+async def waits(key: str) -> int:
+    """Nothing but a wait."""
+    return int(await workflow.wait_for(key))
 
 
 async def poison(n: int) -> None:
@@ -147,7 +152,7 @@ async def main() -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     mesh = MeshData(OPTIONS["url"], namespace=OPTIONS["namespace"], **OPTIONS["mesh"])
     served = OPTIONS["serves"]
-    for function in (order, leaf, journey, sleeper, poison, poison_at_once, asks_for_poison):
+    for function in (order, leaf, journey, sleeper, waits, poison, poison_at_once, asks_for_poison):
         if not served or function.__name__ in served:
             mesh.connect(function.__name__, function)
     if not served or "journey" in served:

@@ -58,6 +58,7 @@ ERRORS = [
     "Suspended",
     "TRACEBACK_LIMIT",
     "UsageError",
+    "end_from_payload",
     "failure_from_payload",
     "failure_payload",
 ]

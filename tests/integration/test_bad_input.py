@@ -159,7 +159,7 @@ async def test_a_value_that_contains_itself_or_is_too_deep(served: MeshData) -> 
     for value in (loop, deep):
         with pytest.raises(InvalidOptions) as caught:
             await served.exec(entity="greet", args=[value])
-        assert caught.value.argument.startswith("args[0]")
+        assert caught.value.argument.startswith("args")
 
 
 async def test_a_payload_or_a_seed_that_cannot_be_sent(served: MeshData) -> None:
@@ -341,7 +341,7 @@ async def test_verbs_outside_a_workflow_say_so(served: MeshData) -> None:
         (lambda: workflow.exec_child("greet", ["x"], id="i", ttl="soon"), "ttl"),
         (lambda: workflow.start_child("greet", "text"), "args"),
         (lambda: workflow.hook("greet", ["x"], id="\n"), "id"),
-        (lambda: workflow.state.set({"_x": 1}), "fields"),
+        (lambda: workflow.state.set({"_x": 1}), "field"),
         (lambda: workflow.state.incr("x", float("nan")), "by"),
         (lambda: workflow.exec_child("greet", ["x"], retry=3), "retry"),  # type: ignore[arg-type]
         (lambda: workflow.exec_child("greet", ["x"], queue="a:b"), "queue"),

@@ -147,6 +147,15 @@ async def test_one_function_at_a_time_where_that_was_asked_for(open_mesh: OpenMe
     assert most == 1
 
 
+async def test_one_free_slot_serves_many_entities(open_mesh: OpenMesh) -> None:
+    mesh = await open_mesh(concurrency=1)
+    entities = [await mesh.connect(f"e{n}", Counted(n)) for n in range(12)]
+    async with asyncio.timeout(10):
+        for n in (11, 0, 5, 3, 8):
+            assert await entities[n]() == n
+        assert await asyncio.gather(*(entity() for entity in entities * 5)) == [*range(12)] * 5
+
+
 async def test_an_entity_of_its_own_concurrency_runs_no_more_than_that(mesh: MeshData) -> None:
     now, most = 0, 0
 
@@ -161,6 +170,29 @@ async def test_an_entity_of_its_own_concurrency_runs_no_more_than_that(mesh: Mes
     entity = await mesh.connect("guests", count_guests, concurrency=2)
     await asyncio.gather(*(entity() for _ in range(20)))
     assert 1 <= most <= 2
+
+
+async def test_an_entity_that_was_full_is_read_again_at_once(mesh: MeshData) -> None:
+    go = asyncio.Event()
+    began = asyncio.Event()
+
+    async def slow() -> str:
+        began.set()
+        await go.wait()
+        return "slow"
+
+    entity = await mesh.connect("one", slow, concurrency=1)
+    other = await mesh.connect("other", Counted("other"))
+    async with asyncio.timeout(10):
+        for _ in range(5):
+            first = asyncio.create_task(entity())
+            await began.wait()
+            assert await other() == "other"  # the reader has come round meanwhile, and waits for others only
+            go.set()
+            assert await first == "slow"
+            assert await entity() == "slow"
+            go.clear()
+            began.clear()
 
 
 async def test_a_queue_keeps_its_work_apart(mesh: MeshData, open_mesh: OpenMesh) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any

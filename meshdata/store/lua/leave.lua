@@ -9,29 +9,11 @@
 --   ...      topics
 -- RETURNS { streams removed }
 -- COST  O(topics)
+--- @include retire
 local removed = 0
 for i = 4, #ARGV do
-  local idle = 0
-  for _, kind in ipairs({ 'q:', 'c:' }) do
-    local stream = base .. kind .. ARGV[i]
-    redis.pcall('XGROUP', 'DELCONSUMER', stream, 'g', process)
-    if redis.call('EXISTS', stream) == 0 then
-      idle = idle + 1
-    elseif redis.call('XLEN', stream) == 0 then
-      local groups = redis.call('XINFO', 'GROUPS', stream)
-      local consumers = 0
-      for _, group in ipairs(groups) do
-        for at = 1, #group, 2 do
-          if group[at] == 'consumers' then consumers = consumers + group[at + 1] end
-        end
-      end
-      if consumers == 0 then
-        removed = removed + redis.call('DEL', stream)
-        idle = idle + 1
-      end
-    end
-  end
-  if idle == 2 then redis.call('SREM', base .. 'topics', ARGV[i]) end
+  for _, kind in ipairs({ 'q:', 'c:' }) do redis.pcall('XGROUP', 'DELCONSUMER', base .. kind .. ARGV[i], 'g', process) end
+  removed = removed + retire(ARGV[i])
 end
 redis.call('ZREM', base .. 'procs', process)
 redis.call('DEL', base .. 'wake:' .. process)

@@ -1,4 +1,5 @@
--- take_over: put back what a dead process held: the runs it owned, and the messages it had read and not consumed.
+-- take_over: put back what a dead process held: the runs it owned, and the messages it had read and not consumed. Streams
+-- that only it served and nothing waits in go away.
 -- KEYS
 --   base     prefix  the partition's
 -- ARGV
@@ -23,17 +24,39 @@
 --- @include ended
 --- @lazy apply
 --- @include real_now
+--- @include retire
 local score = redis.call('ZSCORE', base .. 'procs', dead)
 local left, put_back, died = tonumber(limit), 0, deaths ~= ''
 if died and score and tonumber(score) >= real_now() then return { 'ALIVE', 0, 0 } end
 
+-- Runs that were on board of more than one death are suspects. They come back one after another, so that the one which
+-- kills does not take the others with it again: those before it get on, those after it are in nobody's hands.
+local SUSPECT_MS = 100
+local suspects = 0
+
+-- A run that waits for something did most likely nothing else when its process died: it is given more time to leave
+-- the company of the one that kills.
+local function limit_of(header)
+  for _, field in ipairs(redis.call('HKEYS', header)) do
+    if string.sub(field, 1, 2) == 'w:' then return tonumber(deaths) * 4 end
+  end
+  return tonumber(deaths)
+end
+
 local function put_back_run(dim, job)
   local header = header_key(dim, job)
-  if died and redis.call('HINCRBY', header, 'deaths', 1) >= tonumber(deaths) then
+  local count = died and redis.call('HINCRBY', header, 'deaths', 1) or 0
+  if died and count >= tonumber(deaths) and count >= limit_of(header) then
+    local start = redis.call('LINDEX', journal_key(dim, job), 0) or ''
     redis.call('XADD', base .. 'dead', 'MAXLEN', '~', 10000, '*', 'run', dim .. ' ' .. job, 'error', problem,
-      'body', redis.call('LINDEX', journal_key(dim, job), 0) or '')
+      'body', string.match(start, '^[^\n]*\n(.*)$') or '')
     redis.call('HINCRBY', header, 'fence', 1)
     fx.finish(dim, job, 'failed', 'err', payload, '', problem)
+  elseif count > 1 then
+    redis.call('HINCRBY', header, 'fence', 1)
+    redis.call('HSET', header, 'status', 'backoff', 'owner', '')
+    fx.set_timer('q ' .. dim .. ' ' .. job, now_up + suspects * (count - 1) * SUSPECT_MS)
+    suspects = suspects + 1
   else
     fx.requeue(dim, job)
   end
@@ -46,8 +69,8 @@ for _, run in ipairs(redis.call('SPOP', base .. 'own:' .. dead, left)) do
   if redis.call('HGET', header_key(dim, job), 'owner') == dead then put_back_run(dim, job) end
 end
 
-local streams = {}
-for _, topic in ipairs(redis.call('SMEMBERS', base .. 'topics')) do
+local streams, topics = {}, redis.call('SMEMBERS', base .. 'topics')
+for _, topic in ipairs(topics) do
   streams[#streams + 1] = base .. 'c:' .. topic
   streams[#streams + 1] = base .. 'q:' .. topic
 end
@@ -81,6 +104,7 @@ for _, stream in ipairs(streams) do
 end
 if left <= 0 then return { 'MORE', put_back, fx.outbox } end
 for _, stream in ipairs(streams) do redis.pcall('XGROUP', 'DELCONSUMER', stream, 'g', dead) end
+for _, topic in ipairs(topics) do retire(topic) end
 redis.call('ZREM', base .. 'procs', dead)
 redis.call('DEL', base .. 'wake:' .. dead)
 return { 'DONE', put_back, fx.outbox }
