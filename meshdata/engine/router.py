@@ -140,8 +140,11 @@ class Router:
         if not self.is_full:
             self._free.set()
         for partition, topics in list(self._reading.items()):
-            if any(topic not in topics and self._has_room[topic](topic) for topic in self._handlers):
+            if self._leaves_out(topics):
                 self._call_back(partition)
+
+    def _leaves_out(self, topics: Sequence[str]) -> bool:
+        return any(topic not in topics and self._has_room[topic](topic) for topic in self._handlers)
 
     def _call_back(self, partition: int) -> None:
         task = asyncio.create_task(self._until_back(partition, self._reading[partition]))
@@ -235,6 +238,8 @@ class Router:
         return await self._wait_for_work(reader, topics, 1)
 
     async def _wait_for_work(self, reader: Reader, topics: Sequence[str], count: int) -> list[Read]:
+        if self._leaves_out(topics):
+            return []  # one more is served, or has room, since these were chosen
         self._reading[reader.partition] = topics
         try:
             return await reader.read(topics, count=count, block_ms=self._block_ms)

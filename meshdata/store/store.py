@@ -137,7 +137,6 @@ class Store:
         self._lanes: list[Lane] = [connections.lane(p) for p in range(keys.partitions)]
         self._bases = [keys.base(p) for p in range(keys.partitions)]
         self._scripts = {name: scripts.load(name) for name in scripts.names()}
-        self._step_sha = self._scripts["step"].sha
         self._relays: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._relay_again: set[tuple[int, int]] = set()
 
@@ -289,13 +288,17 @@ class Store:
         self, claim: Claim, then: Callable[[Any], None], *, seq: int, seen: int, operations: Sequence[Argument]
     ) -> None:
         """`step` without a task: `then` is given the reply for `stepped` in the moment it is read."""
-        partition = self._of(claim.run)
-        if self._crash is not None:
-            self._crash("before step")
-        self._lanes[partition].call_then(
-            then, "EVALSHA", self._step_sha, 1, self._bases[partition], "" if self._clock is None else self._clock(),
-            partition, claim.run, claim.fence, seq, self.process, seen, claim.stream, claim.message, *operations,
+        self._soon(
+            "step", self._of(claim.run), then,
+            claim.run, claim.fence, seq, self.process, seen, claim.stream, claim.message, *operations,
         )  # fmt: skip
+
+    def _soon(self, name: str, partition: int, then: Callable[[Any], None], *args: Argument) -> None:
+        if self._crash is not None:
+            self._crash(f"before {name}")
+        now: Argument = "" if self._clock is None else self._clock()
+        sha, base = self._scripts[name].sha, self._bases[partition]
+        self._lanes[partition].call_then(then, "EVALSHA", sha, 1, base, now, partition, *args)
 
     def stepped(self, claim: Claim, reply: Any) -> Stepped | None:
         """A reply to `step_soon`; None if it was an error: call `step`, which goes the slow road."""
@@ -316,6 +319,23 @@ class Store:
             status, code, payload, problem,
         )  # fmt: skip
         self._carried(partition, reply[1])
+        return bool(reply[0] == b"OK")
+
+    def finish_soon(self, claim: Claim, then: Callable[[Any], None], *, payload: bytes) -> None:
+        """`finish` of a function that returned, without a task: `then` is given the reply for `finished`."""
+        self._soon(
+            "finish", self._of(claim.run), then,
+            claim.run, claim.fence, self.process, claim.stream, claim.message, "completed", "ok", payload, "",
+        )  # fmt: skip
+
+    def finished(self, claim: Claim, reply: Any) -> bool | None:
+        """A reply to `finish_soon`, as `finish` gives it; None if it was an error: call `finish`."""
+        if isinstance(reply, Exception):
+            return None
+        if self._crash is not None:
+            self._crash("after finish")
+        if reply[1]:
+            self._carried(self._of(claim.run), reply[1])
         return bool(reply[0] == b"OK")
 
     async def again(self, claim: Claim, *, drop: int | None, after: Sequence[str], delay_ms: int, attempt: int) -> bool:

@@ -71,7 +71,7 @@ class Hosting(Protocol):
     def park(self, run: "Run", error: ReplayError, /) -> None: ...
     def fail(self, run: "Run", error: Exception, /) -> None: ...
     def lost(self, run: "Run", /, *, rewind: bool) -> None: ...
-    async def end(self, run: "Run", task: "asyncio.Task[Any]", /) -> None: ...
+    def end(self, run: "Run", task: "asyncio.Task[Any]", /) -> None: ...
 
 
 class Call:
@@ -546,7 +546,7 @@ class Run:
         for call in list(self.calls.values()):
             if call.task is not None:
                 call.task.cancel()
-        self.host.spawn(self.host.end(self, task))
+        self.host.end(self, task)
 
 
 durable_codes.add(Run.outcome.__code__)

@@ -377,25 +377,42 @@ class Host:
         payload = to_json(failure_payload(error, attempts=run.attempt + 1), argument="error")
         self.spawn(self._finish(run, "failed", "err", payload, str(error)))
 
-    async def end(self, run: Run, task: "asyncio.Task[Any]") -> None:
+    def end(self, run: Run, task: "asyncio.Task[Any]") -> None:
         """The function returned or raised: store that, or have it run again."""
         # A step may still be under way. It is on the same connection, so it comes first; sent again after a lost one,
         # it finds the run over and writes nothing.
         error = _error_of(task)
+        if error is None:
+            try:
+                payload = to_json(task.result(), argument="result")
+            except MeshError as unfit:
+                error = unfit
+            else:
+                self._returned(run, payload)
+                return
+        self.spawn(self._write_end(run, self._failed(run, error)))
+
+    def _returned(self, run: Run, payload: bytes) -> None:
+        claim = run.claim
+
+        def then(reply: Any) -> None:
+            if self.store.finished(claim, reply) is None:
+                self.spawn(self._write_end(run, self._finish(run, "completed", "ok", payload, "")))
+            else:
+                self._let_go(run)
+
+        self.store.finish_soon(claim, then, payload=payload)
+
+    async def _write_end(self, run: Run, write: Coroutine[Any, Any, None]) -> None:
         try:
-            if error is None:
-                try:
-                    payload = to_json(task.result(), argument="result")
-                except MeshError as unfit:
-                    error = unfit
-                else:
-                    await self._finish(run, "completed", "ok", payload, "")
-                    return
-            await self._failed(run, error)
+            await write
         finally:
-            self._release(run)
-            if self.runs.get(run.name) is run:
-                del self.runs[run.name]
+            self._let_go(run)
+
+    def _let_go(self, run: Run) -> None:
+        self._release(run)
+        if self.runs.get(run.name) is run:
+            del self.runs[run.name]
 
     async def _failed(self, run: Run, error: BaseException) -> None:
         policy = run.policy
