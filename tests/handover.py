@@ -31,10 +31,12 @@ async def suspend(mesh: MeshData, run: Run) -> bool:
     return mesh._host.runs.get(run.name) is not run
 
 
-async def until_resident(meshes: Sequence[MeshData], job: str, *, within: float = 10.0) -> tuple[MeshData, Run]:
+async def until_resident(
+    meshes: Sequence[MeshData], job: str, *, dimension: str = "0", within: float = 10.0
+) -> tuple[MeshData, Run]:
     """The mesh that holds a run, as soon as one does."""
     deadline = time.monotonic() + within
-    while (found := resident(meshes, job)) is None:
+    while (found := resident(meshes, job, dimension=dimension)) is None:
         assert time.monotonic() < deadline, f"{job} became resident nowhere within {within} s"
         await asyncio.sleep(0.002)
     return found

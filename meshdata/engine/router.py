@@ -144,7 +144,8 @@ class Router:
                 self._call_back(partition)
 
     def _leaves_out(self, topics: Sequence[str]) -> bool:
-        return any(topic not in topics and self._has_room[topic](topic) for topic in self._handlers)
+        known = set(topics)
+        return any(topic not in known and self._has_room[topic](topic) for topic in self._handlers)
 
     def _call_back(self, partition: int) -> None:
         task = asyncio.create_task(self._until_back(partition, self._reading[partition]))

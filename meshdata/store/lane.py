@@ -17,7 +17,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from typing import Any, Protocol, cast
 
 import hiredis
@@ -108,6 +108,7 @@ class Lane(asyncio.Protocol):
         "_heard_at",
         "_loop",
         "_lost",
+        "_loop_queue",
         "_open",
         "_opened",
         "_out",
@@ -163,6 +164,8 @@ class Lane(asyncio.Protocol):
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._producers: list[Callable[[], None]] = []
         self._scheduled = False
+        # Private to asyncio's own loops; others (uvloop) have none, and every write waits for its tick.
+        self._loop_queue: Sized | None = getattr(loop, "_ready", None)
         self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_INCOMPLETE)
         self._transport: asyncio.Transport | None = None
         self._opened: Opened | None = None  # unused, but a collected StreamWriter closes its transport
@@ -220,6 +223,15 @@ class Lane(asyncio.Protocol):
         if not self._scheduled:
             self._scheduled = True
             self._call_soon(self._flush)
+
+    def write_now(self) -> None:
+        """Write what is queued at once if nothing else is ready to run; else it goes out with this tick's commands.
+
+        For callers that wait for the reply next: the tick would gather commands of others, and there are none to come.
+        """
+        queue = self._loop_queue
+        if queue is not None and self._scheduled and len(queue) <= 1:  # the one is our own _flush
+            self._flush()
 
     def _flush(self) -> None:
         if self._producers:

@@ -221,8 +221,11 @@ class Store:
         call = ("EVALSHA", script.sha, 1, self._bases[partition], now, partition, *args)
         if self._crash is not None:
             self._crash(f"before {name}")
+        lane = self._lanes[partition]
+        future = lane.call(*call)
+        lane.write_now()
         try:
-            reply: list[Any] = await self._lanes[partition].call(*call)
+            reply: list[Any] = await future
         except (ReplyError, ConnectionLost) as error:
             reply = await self._script_again(script, call, partition, error, resend)
         if self._crash is not None:
@@ -283,6 +286,7 @@ class Store:
     def before_write(self, partition: int, produce: Callable[[], None]) -> None:
         """Have `produce` add its commands to the partition's next write."""
         self._lanes[partition].before_write(produce)
+        self._lanes[partition].write_now()
 
     def step_soon(
         self, claim: Claim, then: Callable[[Any], None], *, seq: int, seen: int, operations: Sequence[Argument]
@@ -323,10 +327,12 @@ class Store:
 
     def finish_soon(self, claim: Claim, then: Callable[[Any], None], *, payload: bytes) -> None:
         """`finish` of a function that returned, without a task: `then` is given the reply for `finished`."""
+        partition = self._of(claim.run)
         self._soon(
-            "finish", self._of(claim.run), then,
+            "finish", partition, then,
             claim.run, claim.fence, self.process, claim.stream, claim.message, "completed", "ok", payload, "",
         )  # fmt: skip
+        self._lanes[partition].write_now()
 
     def finished(self, claim: Claim, reply: Any) -> bool | None:
         """A reply to `finish_soon`, as `finish` gives it; None if it was an error: call `finish`."""
@@ -338,13 +344,13 @@ class Store:
             self._carried(self._of(claim.run), reply[1])
         return bool(reply[0] == b"OK")
 
-    async def again(self, claim: Claim, *, drop: int | None, after: Sequence[str], delay_ms: int, attempt: int) -> bool:
-        """Give a failed run back for another attempt after a pause, less the journal entry it failed on and the calls
-        made after that (their positions)."""
+    async def again(self, claim: Claim, *, drop: Sequence[str], delay_ms: int, attempt: int) -> bool:
+        """Give a failed run back for another attempt after a pause, less what is recorded of the calls at some
+        positions."""
         partition = self._of(claim.run)
         reply = await self._script(
             "again", partition, claim.run, claim.fence, self.process, claim.stream, claim.message,
-            "" if drop is None else drop, delay_ms, attempt, *after,
+            delay_ms, attempt, *drop,
         )  # fmt: skip
         self._carried(partition, reply[1])
         return bool(reply[0] == b"OK")

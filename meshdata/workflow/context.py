@@ -6,8 +6,8 @@ that identities do not depend on how tasks interleave. The loop's task factory s
 asyncio keeps tasks in sets, and a set's order is that of its members' addresses: the order in which a failed TaskGroup
 cancels its tasks, in which `asyncio.wait` hands out what is done, in which `asyncio.as_completed` makes tasks of
 coroutines. None of it may differ on replay. The tasks of a run are therefore hashed by their paths, which makes the
-order of a set of them the same wherever the run goes on. And `as_completed`, whose sets are of coroutines, is recognised;
-its tasks are made in the order of the list it was given.
+order of a set of them the same wherever the run goes on. `as_completed`, with its set of coroutines, is recognised; its
+tasks are made in the order of the list it was given.
 """
 
 import asyncio

@@ -227,6 +227,9 @@ class Run:
         """A task of this run was created."""
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard, context=self.host.context)
+        if self.dropped:  # code that cleans up after `Suspended`
+            task.add_done_callback(_seen, context=self.host.context)
+            task.cancel()
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
@@ -325,7 +328,7 @@ class Run:
                 future.set_exception(error)
         else:
             failure = _failure(call, entry, self.job)
-            failure.__mesh_entry__ = entry.place  # type: ignore[attr-defined]  # where a retry of the function drops it
+            failure.__mesh_entry__ = entry  # type: ignore[attr-defined]  # what a retry of the function drops
             future.set_exception(failure)
         return True
 
@@ -510,9 +513,14 @@ class Run:
         futures |= self.tasks
         return not all(is_woken_within(task, futures.__contains__) for task in self.tasks)
 
-    def issued_after(self, place: int) -> list[str]:
-        """Positions of the calls that were made when the outcome at `place` was known: they may follow from it."""
-        return [position for position, consumed in self._issued.items() if consumed > place]
+    def failed_on(self, error: BaseException) -> list[str]:
+        """The calls a failure of the function came from, and those made when it was known: they may follow from it."""
+        entries = _entries_of(error, set())
+        if not entries:
+            return []
+        first = min(entry.place for entry in entries)
+        after = [position for position, consumed in self._issued.items() if consumed > first]
+        return list(dict.fromkeys([*(entry.position for entry in entries), *after]))
 
     def drop(self) -> None:
         """Take the run out of memory: its code sees `Suspended`, and nothing it does counts any more."""
@@ -520,15 +528,17 @@ class Run:
             return
         self.dropped = True
         self.host.settler.forget(self)
+        suspended: set[Any] = set()
         for call in list(self.calls.values()):
             if call.task is not None:
                 call.task.cancel()
             if call.future is not None and not call.future.done():
                 call.future.set_exception(Suspended())
                 call.future.exception()  # seen: nobody may be waiting for it any more
+                suspended.add(call.future)
         for task in list(self.tasks):
-            waiter = waits_on(task)
-            if not any(call.future is waiter for call in self.calls.values()):
+            # One that was about to go on must not: what it was to be told is told again elsewhere.
+            if waits_on(task) not in suspended:
                 task.cancel()
             task.add_done_callback(_seen, context=self.host.context)
         self.calls.clear()
@@ -556,6 +566,21 @@ def _seen(task: "asyncio.Task[Any]") -> None:
     """Nobody awaits this task: its exception is not news."""
     if not task.cancelled():
         task.exception()
+
+
+def _entries_of(error: BaseException | None, seen: set[int]) -> list[Entry]:
+    """The outcomes an exception stands for: its own, those of a group's members, or that of what it was raised from."""
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        entry: Entry | None = getattr(error, "__mesh_entry__", None)
+        if entry is not None:
+            return [entry]
+        if isinstance(error, BaseExceptionGroup):
+            found = [entry for one in error.exceptions for entry in _entries_of(one, seen)]
+            if found:
+                return found
+        error = error.__cause__ or error.__context__
+    return []
 
 
 _ACTIVITY_CODES: Final = {597: RetriesExhausted}

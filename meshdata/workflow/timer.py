@@ -58,7 +58,8 @@ class timeout:
     def _up(self, future: "asyncio.Future[Any]") -> None:
         if future.cancelled() or future.exception() is not None:
             return
-        if self._task is not None and not self._task.done():
+        run = self._run
+        if self._task is not None and not self._task.done() and run is not None and not run.dropped:
             self._expired = True
             self._task.cancel()
 

@@ -420,10 +420,8 @@ class Host:
         if policy.grants(attempts, error):
             delay = policy.delay_ms(attempts, dice=random.random)
             logger.info("a run failed and will be tried again", extra={"job_id": run.job, "attempt": attempts})
-            drop = _entry_of(error)
-            after = [] if drop is None else run.issued_after(drop)
-            again = partial(self.store.again, run.claim, drop=drop, after=after, delay_ms=delay, attempt=attempts)
-            await self._surely(again)
+            drop = run.failed_on(error)
+            await self._surely(partial(self.store.again, run.claim, drop=drop, delay_ms=delay, attempt=attempts))
             return
         code = failure_code(error, policy, attempts)
         payload = to_json(failure_payload(error, code=code, attempts=attempts), argument="error")
@@ -537,18 +535,6 @@ def _error_of(task: "asyncio.Task[Any]") -> BaseException | None:
     if task.cancelled():
         return asyncio.CancelledError("the function was cancelled from within")
     return task.exception()
-
-
-def _entry_of(error: BaseException | None) -> int | None:
-    """The journal entry a failure came from: that of the exception itself, or of one it was raised from."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        entry: int | None = getattr(error, "__mesh_entry__", None)
-        if entry is not None:
-            return entry
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _one_line(text: str) -> str:

@@ -111,7 +111,7 @@ class Fleet:
         self.dead: list[str] = []
         self._folder = folder
 
-    def launch(self, *, crash: str = "", serves: tuple[str, ...] = (), **mesh: Any) -> Worker:
+    def launch(self, *, crash: str = "", serves: tuple[str, ...] = (), deaf: bool = False, **mesh: Any) -> Worker:
         """Start a worker; it may not serve yet."""
         number = len(self.workers)
         options = {
@@ -119,6 +119,7 @@ class Fleet:
             "namespace": self.namespace,
             "trail": str(self.trail.path),
             "serves": serves,
+            "deaf": deaf,
             "mesh": {"partitions": self.partitions, "life_sign": LIFE_SIGN, "linger": 0.05, **mesh},
         }
         log = self._folder / f"worker-{number}.log"

@@ -18,6 +18,7 @@ from typing import Any
 
 from meshdata import MeshData, RetryPolicy, activity, workflow
 from meshdata.errors import MeshError
+from meshdata.store.lane import Lane
 
 OPTIONS: dict[str, Any] = json.loads(sys.argv[1])
 TRAIL = os.open(OPTIONS["trail"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -146,7 +147,20 @@ async def asks_for_poison(n: int) -> str:
     return "lived"
 
 
+def make_deaf() -> None:
+    """Lose every publication, as if Redis had none: news is only what somebody looks for."""
+    pushed = Lane._pushed
+
+    def deaf(lane: Lane, push: list[Any]) -> None:
+        if push[0] != b"message":
+            pushed(lane, push)
+
+    Lane._pushed = deaf  # type: ignore[method-assign]
+
+
 async def main() -> None:
+    if OPTIONS["deaf"]:
+        make_deaf()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)

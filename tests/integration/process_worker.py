@@ -1,6 +1,6 @@
 """A worker process for test_processes.py: `python process_worker.py url namespace`. Serves until SIGTERM.
 
-`order` runs three activities and a child in between; each activity counts in a Redis hash of the test's own that it ran.
+`order` runs three activities, a sleep and a child; each activity counts in a Redis hash of the test's own that it ran.
 """
 
 import sys

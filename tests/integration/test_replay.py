@@ -198,7 +198,7 @@ async def note(key: str) -> None:
 
 def steady(results: list[Any]) -> list[Any]:
     """The results without what is another in every job: random numbers, ids, times, and who was first."""
-    return [value for at, value in enumerate(results) if at not in (4, 14, 19, 21)]
+    return [value for at, value in enumerate(results) if at not in (4, 14, 16, 19, 21)]
 
 
 async def run_every_verb(
@@ -211,7 +211,7 @@ async def run_every_verb(
     mesh = meshes[0]
     straight = await mesh.exec(entity="program", id="straight", ttl="1 hour", timeout=20)
     length = len(await journal_of(mesh, "program:straight"))
-    assert length > 35
+    assert length > 30
     ids = [f"lost at {place}" for place in range(1, length)]
     for place, id in enumerate(ids, 1):
         lose_at(f"program:{id}", place, loser)
@@ -383,7 +383,7 @@ async def test_a_hook_is_replayed_like_the_main_function(two: list[MeshData], ev
     assert await hooked.result(timeout=10) == ["done", "done", "1"]
     await two[0].signal("main")
     await handle.result(timeout=10)
-    assert work == {"wf:a/1/0:1": 1, "wf:a/1/0:2": 1}
+    assert work == {"wf:a/1/0:1": 1, "wf:a/1/0:3": 1}
 
 
 # --- suspension -------------------------------------------------------------------------------------------------------

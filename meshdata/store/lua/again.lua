@@ -11,15 +11,14 @@
 --   process  id      who writes
 --   stream   key     the stream its message came by, '' once that is consumed
 --   message  id      the message
---   drop     number  index of the journal entry it failed on, '' for none
 --   delay    ms      pause before the next attempt
 --   attempt  number  attempts made so far
---   ...      positions of the calls that were made when that entry was known
+--   ...      positions of the calls it failed on, and of those made when that was known
 -- RETURNS { word, outbox }
 --   OK, STALE
 -- HOLDS
 --   (1) of the call it failed on and of those made after it nothing is left: the next attempt may make others there
--- COST  O(journal) when there is an entry to drop
+-- COST  O(journal) when there is a call to drop
 --- @include fx
 --- @include keys
 --- @include now
@@ -33,10 +32,9 @@ local dim, job = split_run(run)
 local header = header_key(dim, job)
 local h = redis.call('HMGET', header, 'fence', 'owner', 'status', 'loose')
 if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) or ended(h[3]) then return { 'STALE', 0 } end
-if drop ~= '' then
+if #ARGV > 9 then
   local journal, gone = journal_key(dim, job), {}
-  gone[string.match(redis.call('LINDEX', journal, drop), '^%d+ (%S+) ')] = true
-  for i = 12, #ARGV do gone[ARGV[i]] = true end
+  for i = 10, #ARGV do gone[ARGV[i]] = true end
   for pos in pairs(gone) do
     local wait = redis.call('HGET', header, 'w:' .. pos)
     if wait then

@@ -15,7 +15,12 @@
 --- @lazy waiters
 local header = header_key(split_run(run))
 local h = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters')
-if not h[1] then return { 'NOTFOUND', '', '' } end
+if not h[1] then
+  local answer = redis.call('GET', base .. 'a:' .. run)
+  if not answer then return { 'NOTFOUND', '', '' } end
+  local code, payload = string.match(answer, '^(%l+)\n(.*)$')
+  return { 'DONE', code, payload }
+end
 if ended(h[1]) then return { 'DONE', h[2], h[3] } end
 if waiter ~= '' then fx.add_waiter(header, h[4], waiter) end
 return { 'PENDING', '', '' }

@@ -6,6 +6,7 @@
 local INLINE_RESULT = 65536
 local HOOK_KEEP_MS = 3600000
 local FORGET_MS = 1000
+local ANSWER_MS = 30000
 
 function fx.expire(job, at)
   -- At one moment for all three: a header must not go before its journal. A clock that a test sets is not Redis's own,
@@ -23,6 +24,13 @@ function fx.tell_waiters(run, waiters, code, payload)
   local hint = 'd ' .. code .. ' ' .. run
   if #payload <= INLINE_RESULT then hint = hint .. '\n' .. payload end
   for process in string.gmatch(waiters, '%S+') do redis.call('PUBLISH', base .. 'hint:' .. process, hint) end
+end
+
+-- A job without a ttl is forgotten sooner than a caller who missed the hint asks again: its answer is kept for them, in a
+-- key of its own, because the job's name is free again.
+function fx.keep_answer(run, waiters, code, payload)
+  if not waiters or waiters == '' then return end
+  redis.call('SET', base .. 'a:' .. run, code .. '\n' .. payload, 'PX', ANSWER_MS)
 end
 
 -- Everything a header says beyond its fixed fields: waits to disarm, hooks and children that live, and children that
@@ -74,6 +82,7 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
       redis.call('HSET', fx.record_key(job), unpack(fx.stamp(job, fields, status)))
     end
     if #hooks == 0 then fx.begin_expiry(job, ttl) end
+    if ttl == '' then fx.keep_answer(run, h[3], code, payload) end
   else
     redis.call('PEXPIRE', header, HOOK_KEEP_MS)
     redis.call('PEXPIRE', journal_key(dim, job), HOOK_KEEP_MS)

@@ -19,6 +19,7 @@ function fx.revoke(dim, job)
   local h = redis.call('HMGET', header, 'owner', 'status', 'topic', 'message')
   local owner = h[1]
   if h[2] == 'queued' and h[4] then unqueue(h[3], h[4]) end
+  if h[2] == 'parked' then redis.call('SREM', base .. 'parked:' .. h[3], dim .. ' ' .. job) end
   -- %.0f, because .. writes a number of so many digits as 1.79e+15
   local fence = string.format('%.0f', redis.call('HINCRBY', header, 'fence', 1))
   local run = dim .. ' ' .. job
