@@ -1,4 +1,4 @@
-"""How tests take a run away from the mesh that holds it, as a death and a take-over would, without killing a process."""
+"""How tests take a run away from the mesh that holds it, as a death and a take-over do, without killing a process."""
 
 from __future__ import annotations
 
@@ -49,4 +49,4 @@ async def journal_of(mesh: MeshData, job: str, *, dimension: str = "0") -> list[
 
 def positions(journal: Sequence[bytes]) -> list[str]:
     """The position and code of each entry, e.g. "0.1:2 ok"."""
-    return [" ".join((words := entry.split(b" ", 4))[i].decode() for i in (1, 3)) for entry in journal]
+    return [f"{words[1].decode()} {words[3].decode()}" for words in (entry.split(b" ", 4) for entry in journal)]

@@ -8,6 +8,7 @@ belongs to others by now, and its fences no longer fit.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from meshdata.errors import MeshError, failure_payload
@@ -38,6 +39,7 @@ class Runs(Protocol):
     def drop(self, run: str) -> None: ...
     def drop_all(self, partition: int) -> None: ...
     def look(self, run: str) -> None: ...
+    async def verify(self, partition: int) -> None: ...
 
 
 class Leases:
@@ -49,6 +51,7 @@ class Leases:
         self._period_s = period_s
         self._topics = topics
         self._task: asyncio.Task[None] | None = None
+        self._in_doubt: set[int] = set()
         self.last_beat = 0.0
         error = Undeliverable(f"each of {MAX_DEATHS} processes that ran it died; it was moved to the dead letters")
         self._end = to_json(failure_payload(error, code=UNDELIVERABLE, attempts=MAX_DEATHS), argument="error")
@@ -60,7 +63,10 @@ class Leases:
         return int(self._period_s * 1000)
 
     def open(self) -> None:
-        """Begin to give signs."""
+        """Begin to give signs. To join was the first."""
+        self.last_beat = asyncio.get_running_loop().time()
+        for partition in range(self._store.partitions):
+            self._store.connections.lane(partition).on_connect.append(partial(self._reconnected, partition))
         self._task = asyncio.create_task(self._beat_on(), name="meshdata life sign")
 
     async def close(self) -> None:
@@ -68,6 +74,9 @@ class Leases:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _reconnected(self, partition: int) -> None:
+        self._in_doubt.add(partition)
 
     async def join(self, partition: int, topics: Sequence[str]) -> None:
         """Begin to serve topics in a partition."""
@@ -92,6 +101,9 @@ class Leases:
 
     async def beat(self, partition: int) -> None:
         """One sign, and what follows from its answer."""
+        if partition in self._in_doubt:
+            await self._runs.verify(partition)
+            self._in_doubt.discard(partition)
         late = self._runs.late(partition)
         beat = await self._store.beat(partition, ttl_ms=self.ttl_ms, late=late)
         if not beat.alive:

@@ -394,6 +394,23 @@ class Store:
         found: dict[bytes, bytes] = await self.command(partition, "HGETALL", key)
         return {name.decode(): value for name, value in found.items()}
 
+    async def standing(self, run: str) -> tuple[str, int, int]:
+        """How far the store knows a run: its fence ('' if there is none), steps applied, length of its journal."""
+        partition = self._of(run)
+        dim, _, job = run.partition(" ")
+        base = self._bases[partition]
+        header, journal = (f"j:{job}", f"l:{job}") if dim == "0" else (f"hj:{dim}:{job}", f"hl:{dim}:{job}")
+        (fence, seq), length = await asyncio.gather(
+            self.command(partition, "HMGET", f"{base}{header}", "fence", "seq"),
+            self.command(partition, "LLEN", f"{base}{journal}"),
+        )
+        return (fence or b"").decode(), int(seq or 0), length
+
+    async def owned(self, partition: int) -> list[str]:
+        """Runs whose lease this process holds, as the store knows it."""
+        found = await self.command(partition, "SMEMBERS", f"{self._bases[partition]}own:{self.process}")
+        return [run.decode() for run in found]
+
     async def signal(self, key: str, payload: bytes) -> str:
         """TAKEN by one who waits, KEPT for one who will, or FULL."""
         partition = self.keys.partition(key)

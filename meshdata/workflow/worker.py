@@ -333,6 +333,26 @@ class Host:
         for run in [run for run in self.runs.values() if run.partition == partition]:
             self.forget(run)
 
+    async def verify(self, partition: int) -> None:
+        """After the connection was lost: Redis may have been restarted, or replaced by a replica, and have lost its last
+        moments. Runs go on from what it kept."""
+        resident = [run for run in self.runs.values() if run.partition == partition and not run.over]
+        known = [(run.seq, run.journal.length) for run in resident]
+        found = await asyncio.gather(*(self.store.standing(run.name) for run in resident))
+        for run, (seq, length), (fence, kept_seq, kept_length) in zip(resident, known, found, strict=True):
+            if run.over or self.runs.get(run.name) is not run:
+                continue
+            if fence != run.claim.fence:
+                self._superseded(run)
+            elif kept_seq < seq or kept_length < length:
+                self.lost(run, rewind=True)
+        at_work = {claim.run for claim in self._at_work}
+        for name in await self.store.owned(partition):
+            if name not in self.runs and name not in at_work:  # its end, or its rest, is what was lost
+                fence, _, _ = await self.store.standing(name)
+                if name not in self.runs:
+                    await self.store.suspend(Claim(name, fence), seen=0, how="queued")
+
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     def forget(self, run: Run) -> None:

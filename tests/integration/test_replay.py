@@ -440,7 +440,9 @@ async def test_a_run_that_waits_in_any_way_is_suspended_and_wakes(
     assert await handle.result(timeout=10) == ["a", "b"]
 
 
-async def test_a_run_with_input_and_output_of_its_own_is_not_suspended(open_mesh: OpenMesh, eventually: Eventually) -> None:
+async def test_a_run_with_input_and_output_of_its_own_is_not_suspended(
+    open_mesh: OpenMesh, eventually: Eventually
+) -> None:
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     runs = 0
 
@@ -649,10 +651,11 @@ async def test_the_order_of_sets_of_tasks_is_the_same_on_replay(two: list[MeshDa
         except* ValueError:
             pass
         waiting = [asyncio.create_task(member(n)) for n in range(20, 40)]
-        _, pending = await asyncio.wait([*waiting, asyncio.create_task(fail())], return_when=asyncio.FIRST_COMPLETED)
+        done, pending = await asyncio.wait([*waiting, asyncio.create_task(fail())], return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         await asyncio.wait(pending)
+        page.lines += [str(task.exception()) for task in done]
         for one in asyncio.as_completed([member(n) for n in range(40, 60)]):
             await one
         page.lines.append("last")

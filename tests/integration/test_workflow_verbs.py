@@ -172,7 +172,9 @@ def test_wrong_options_are_refused(make: Callable[[], Any], argument: str) -> No
     assert caught.value.argument == argument
 
 
-async def test_arguments_that_do_not_fit_are_refused_before_anything_is_written(mesh: MeshData, execute: Execute) -> None:
+async def test_arguments_that_do_not_fit_are_refused_before_anything_is_written(
+    mesh: MeshData, execute: Execute
+) -> None:
     async def wf() -> str:
         try:
             await add(1)  # type: ignore[call-arg]
@@ -420,7 +422,9 @@ async def test_an_activity_with_a_queue_is_done_by_a_worker_of_the_queue(two: tu
     assert len({about.idempotency_key for about in seen}) == 5
 
 
-async def test_work_for_a_queue_waits_until_somebody_serves_it(two: tuple[MeshData, MeshData], eventually: Eventually) -> None:
+async def test_work_for_a_queue_waits_until_somebody_serves_it(
+    two: tuple[MeshData, MeshData], eventually: Eventually
+) -> None:
     here, there = two
 
     @activity(queue="late")

@@ -1,6 +1,6 @@
 """Random workflow programs, taken from one host to another at random moments: they go the way they went before.
 
-A program is a tree of gathers, waits, task groups, locks, queues, time limits and cancellations over durable calls. Each
+A program is a tree of gathers, waits, task groups, locks, queues, time limits and cancellations over durable calls. A
 run writes down what it does, in order. When a run is taken away in the middle, what it had written by then must be the
 beginning of what its replay writes; and the whole journal, replayed in one go or only up to some entry, must give the
 same order of calls and the same result again.
@@ -27,7 +27,22 @@ from tests.handover import hand_over, journal_of, suspend
 
 Node = list[Any]
 
-LEAVES = ["work", "work", "work", "sync", "fail", "flaky", "sleep", "wait", "signal", "count", "read", "once", "draw", "child"]
+LEAVES = [
+    "work",
+    "work",
+    "work",
+    "sync",
+    "fail",
+    "flaky",
+    "sleep",
+    "wait",
+    "signal",
+    "count",
+    "read",
+    "once",
+    "draw",
+    "child",
+]
 BRANCHES = ["seq", "gather", "group", "first", "each", "limit", "locked", "cancel", "queue", "guard", "shield"]
 
 
@@ -397,7 +412,7 @@ async def check(url: str, namespace: str, partitions: int, seeds: Iterable[int],
             await one.flush("program", id)
         assert lost > len(trees) / 2, "the runs were hardly disturbed"
         assert disturber.suspended > 0
-    # Programs may leave a failure unseen (a shielded one, one behind the first of as_completed), as they may without us.
+    # A program may leave a failure unseen (a shielded one, one behind the first of as_completed), as it may without us.
     assert not [one for one in problems if "exception was never retrieved" not in one["message"]], problems
 
 

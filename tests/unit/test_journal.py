@@ -1,4 +1,4 @@
-"""The journal's bookkeeping: entries as stored, their order, and what is known of a call before its outcome is delivered."""
+"""The journal's bookkeeping: entries as stored, their order, what is known of a call before its outcome comes up."""
 
 import pytest
 from hypothesis import given
@@ -65,7 +65,9 @@ def test_whatever_a_name_and_a_payload_hold_they_come_back(ms: int, position: st
     assert parse(0, raw) == Entry(0, ms, position, "wait", "ok", name, payload)
 
 
-@pytest.mark.parametrize(("code", "is_final"), [("ok", True), ("err", True), ("timeout", True), ("try", False), ("due", False)])
+@pytest.mark.parametrize(
+    ("code", "is_final"), [("ok", True), ("err", True), ("timeout", True), ("try", False), ("due", False)]
+)
 def test_a_failed_attempt_is_not_the_end_of_a_call(code: str, is_final: bool) -> None:
     assert parse(0, stored("0:1", code)).is_final is is_final
 

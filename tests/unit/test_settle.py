@@ -1,4 +1,4 @@
-"""When a run is settled, and the private parts of asyncio that tell: each is named here, and its loss is a failed test."""
+"""When a run is settled, and the private parts of asyncio that tell: each is named here, its loss is a failed test."""
 
 import asyncio
 import contextlib
