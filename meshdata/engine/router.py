@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 64
 
+UNBLOCK_TRIES: Final = 1_000
+"""How often a read that is on its way to the server is called back, 2 ms apart."""
+
 
 @dataclass(slots=True)
 class Message:
@@ -154,11 +157,13 @@ class Router:
 
     async def _until_back(self, partition: int, topics: Sequence[str]) -> None:
         """End one blocking read, once it has begun: the two commands go by different connections."""
-        try:
-            while self._reading.get(partition) is topics and not await self._open_readers[partition].unblock():
-                await asyncio.sleep(0.002)
-        except (KeyError, StoreError):
-            pass  # the reader is gone, and the next one begins with all topics
+        for _ in range(UNBLOCK_TRIES):
+            try:
+                if self._reading.get(partition) is not topics or await self._open_readers[partition].unblock():
+                    return
+            except (KeyError, StoreError):
+                return  # the reader is gone, and the next one begins with all topics
+            await asyncio.sleep(0.002)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

@@ -315,22 +315,23 @@ class Store:
             self._carried(self._of(claim.run), outbox)
         return Stepped(word.decode(), int(now), length, entries if entries != b"" else None)
 
-    async def finish(self, claim: Claim, *, status: str, code: str, payload: bytes, problem: str = "") -> bool:
-        """Write a run's end. False: it was not this process's to end."""
+    async def finish(
+        self, claim: Claim, *, seq: int | None, status: str, code: str, payload: bytes, problem: str = ""
+    ) -> bool:
+        """Write a run's end, after its `seq`-th step. False: it was not this process's to end, or steps were lost."""
         partition = self._of(claim.run)
         reply = await self._script(
-            "finish", partition, claim.run, claim.fence, self.process, claim.stream, claim.message,
-            status, code, payload, problem,
+            "finish", partition, claim.run, claim.fence, self.process, "" if seq is None else seq, claim.stream, claim.message, status, code, payload, problem,
         )  # fmt: skip
         self._carried(partition, reply[1])
         return bool(reply[0] == b"OK")
 
-    def finish_soon(self, claim: Claim, then: Callable[[Any], None], *, payload: bytes) -> None:
+    def finish_soon(self, claim: Claim, then: Callable[[Any], None], *, seq: int, payload: bytes) -> None:
         """`finish` of a function that returned, without a task: `then` is given the reply for `finished`."""
         partition = self._of(claim.run)
         self._soon(
             "finish", partition, then,
-            claim.run, claim.fence, self.process, claim.stream, claim.message, "completed", "ok", payload, "",
+            claim.run, claim.fence, self.process, seq, claim.stream, claim.message, "completed", "ok", payload, "",
         )  # fmt: skip
         self._lanes[partition].write_now()
 
@@ -344,12 +345,12 @@ class Store:
             self._carried(self._of(claim.run), reply[1])
         return bool(reply[0] == b"OK")
 
-    async def again(self, claim: Claim, *, drop: Sequence[str], delay_ms: int, attempt: int) -> bool:
+    async def again(self, claim: Claim, *, seq: int, drop: Sequence[str], delay_ms: int, attempt: int) -> bool:
         """Give a failed run back for another attempt after a pause, less what is recorded of the calls at some
         positions."""
         partition = self._of(claim.run)
         reply = await self._script(
-            "again", partition, claim.run, claim.fence, self.process, claim.stream, claim.message,
+            "again", partition, claim.run, claim.fence, self.process, seq, claim.stream, claim.message,
             delay_ms, attempt, *drop,
         )  # fmt: skip
         self._carried(partition, reply[1])

@@ -107,7 +107,7 @@ class Activity(Generic[P, R]):
         self.function.bind(args, kwargs)
         if self.queue is not None:
             return self._on_queue(args, kwargs)
-        live = functools.partial(self._attempt, args, kwargs)
+        live = functools.partial(self._begin, args, kwargs)
         return durable(self.name, "activity", self.name, live, decode=self._decode, inline=True)
 
     def _decode(self, payload: bytes) -> Any:
@@ -128,16 +128,23 @@ class Activity(Generic[P, R]):
 
     # --- here ---------------------------------------------------------------------------------------------------------
 
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
+        run.begin_inline()
+        call.task = run.host.spawn(self._attempt(args, kwargs, run, call))
+
     async def _attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
-        work = functools.partial(self.function.run, run.host.in_thread, args, kwargs)
-        code, payload, delay = await attempt_once(
-            work, ActivityInfo(run.job, self.name, call.attempts + 1, _key(run.name, call.position)),
-            retry=self.retry, timeout_s=self.timeout_s,
-        )  # fmt: skip
-        if code == "try":
-            run.try_again(call, payload, delay)
-        else:
-            run.record(call, code, payload)
+        try:
+            work = functools.partial(self.function.run, run.host.in_thread, args, kwargs)
+            code, payload, delay = await attempt_once(
+                work, ActivityInfo(run.job, self.name, call.attempts + 1, _key(run.name, call.position)),
+                retry=self.retry, timeout_s=self.timeout_s,
+            )  # fmt: skip
+            if code == "try":
+                run.try_again(call, payload, delay)
+            else:
+                run.record(call, code, payload)
+        finally:
+            run.end_inline()
 
 
 def activity_topic(queue: str, name: str) -> str:

@@ -14,7 +14,7 @@ import asyncio
 import sys
 from asyncio import tasks as asyncio_tasks
 from collections.abc import Callable
-from contextvars import Context, ContextVar, Token, copy_context
+from contextvars import Context, ContextVar, copy_context
 from types import CodeType, FrameType
 from typing import Any, Final, Protocol
 from zlib import crc32
@@ -105,16 +105,6 @@ def current_run(verb: str) -> Any:
     if run is None:
         raise NotInWorkflow(verb)
     return run
-
-
-def left() -> Token[Any]:
-    """The code that follows belongs to no run, in this task, until `back`."""
-    return _run.set(None)
-
-
-def back(token: Token[Any]) -> None:
-    """The code that follows belongs to the run again."""
-    _run.reset(token)
 
 
 def running() -> Any:

@@ -1,5 +1,6 @@
 """What is done or drawn once: `once` records a value; random numbers, ids and the time follow from the run itself."""
 
+import asyncio
 import random as _random
 import uuid as _uuid
 from collections.abc import Callable, Coroutine
@@ -27,13 +28,21 @@ def once(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Coroutine[Any, An
         try:
             result = await function.run(run.host.in_thread, args, kwargs)
             run.record(call, "ok", to_json(result, argument="result"))
+        except asyncio.CancelledError:
+            raise
         except Exception as error:
             run.record(call, "err", to_json(failure_payload(error), argument="error"))
+        finally:
+            run.end_inline()
+
+    def live(run: Run, call: Call) -> None:
+        run.begin_inline()
+        call.task = run.host.spawn(work(run, call))
 
     def decode(payload: bytes) -> Any:
         return function.result(from_json(payload))
 
-    return durable("once", "once", function.name, work, decode=decode, inline=True)
+    return durable("once", "once", function.name, live, decode=decode, inline=True)
 
 
 def _seed(verb: str) -> str:

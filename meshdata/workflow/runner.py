@@ -38,7 +38,7 @@ from meshdata.errors import (
 )
 from meshdata.store.store import Argument, Claim, Stepped, Store
 from meshdata.values import from_json
-from meshdata.workflow.context import back, current_path, current_run, durable_codes, entered, left
+from meshdata.workflow.context import current_path, current_run, durable_codes, entered
 from meshdata.workflow.journal import Entry, Journal
 from meshdata.workflow.settle import Settler, is_woken_within, waits_on
 
@@ -74,24 +74,17 @@ class Hosting(Protocol):
     def end(self, run: "Run", task: "asyncio.Task[Any]", /) -> None: ...
 
 
-_BEGIN: Final = object()
-"""What a task that awaits a call is woken with to do the call's work."""
-
-Live = Callable[["Run", "Call"], Any]
-"""Begins a call's work; a coroutine function where the work is done in the task that awaits the call."""
-
-
 class Call:
     """One durable call of a run."""
 
-    __slots__ = ("attempts", "decode", "future", "due", "inline", "kind", "live", "name", "position", "state")
+    __slots__ = ("attempts", "decode", "future", "inline", "kind", "live", "name", "position", "state", "task")
 
     def __init__(
         self,
         position: str,
         kind: str,
         name: str,
-        live: Live,
+        live: "Callable[[Run, Call], None]",
         decode: Callable[[bytes], Any],
         *,
         inline: bool,
@@ -105,7 +98,7 @@ class Call:
         self.attempts = 0
         self.state = "new"
         self.future: asyncio.Future[Any] | None = None
-        self.due = False
+        self.task: asyncio.Task[None] | None = None
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}".rstrip()
@@ -115,7 +108,7 @@ def durable(
     verb: str,
     kind: str,
     name: str,
-    live: Live,
+    live: "Callable[[Run, Call], None]",
     *,
     decode: Callable[[bytes], Any] = from_json,
     inline: bool = False,
@@ -241,49 +234,26 @@ class Run:
     # --- calls --------------------------------------------------------------------------------------------------------
 
     async def outcome(self, call: Call) -> Any:
-        """Issue a call and await its outcome. Work that is done in this process is done here, in the task that awaits it."""
-        self.issue(call)
+        """Issue a call and await its outcome."""
+        future = self.issue(call)
         try:
-            while True:
-                if call.due:
-                    await self._do(call)
-                assert call.future is not None
-                value = await call.future
-                if value is not _BEGIN:
-                    return value
+            return await future
         except asyncio.CancelledError:
-            if call.due:
-                call.due = False
-                self._inline -= 1
-            if self.dropped:
-                raise Suspended from None
-            self.abandon(call)
+            if future.cancelled():
+                self.abandon(call)
             raise
-
-    async def _do(self, call: Call) -> None:
-        """Do a call's work. It is outside the run: what it calls is plain, and tasks it makes are its own."""
-        call.due = False
-        entered = left()
-        try:
-            await call.live(self, call)
-        finally:
-            back(entered)
-            self._inline -= 1
 
     def issue(self, call: Call) -> "asyncio.Future[Any]":
         """The user awaits a call: begin it, or wait for the journal to say what came of it."""
         if self.dropped or self.over:
             raise Suspended
+        future = call.future = self.host.loop.create_future()
         self.calls[call.position] = call
         if self.policy is not ONCE:
             self._issued[call.position] = self.journal.consumed
-        future = call.future = self.host.loop.create_future()
         if self.journal.has_more:
             self.fresh.append(call)
             self.host.settler.ask(self)
-        elif call.inline:
-            call.state = "live"
-            self._is_due(call)
         else:
             self._go_live(call)
         return future
@@ -294,6 +264,8 @@ class Run:
             return
         if call.state == "written" or self.journal.has_outcome(call.position):
             return  # its outcome is on the way and will be passed over
+        if call.task is not None:
+            call.task.cancel()
         if call.inline and call.attempts == 0 and call.state != "waiting" and not self.journal.has_news(call.position):
             del self.calls[call.position]  # nothing was written of it
             self._progress()
@@ -303,20 +275,9 @@ class Run:
         self.write("cancel", call.position)
 
     def _go_live(self, call: Call) -> None:
-        if call.state != "new":
-            return
-        call.state = "live"
-        if not call.inline:
+        if call.state == "new":
+            call.state = "live"
             call.live(self, call)
-            return
-        self._is_due(call)
-        waiting, call.future = call.future, self.host.loop.create_future()
-        if waiting is not None:
-            waiting.set_result(_BEGIN)
-
-    def _is_due(self, call: Call) -> None:
-        call.due = True
-        self._inline += 1
 
     # --- delivery -----------------------------------------------------------------------------------------------------
 
@@ -441,6 +402,14 @@ class Run:
         call.state = "waiting"
         self.write("try", call.position, call.name, payload, delay_ms)
 
+    def begin_inline(self) -> None:
+        """Work of this run is done in this process."""
+        self._inline += 1
+
+    def end_inline(self) -> None:
+        """That work is over."""
+        self._inline -= 1
+
     def _schedule(self) -> None:
         if not self._scheduled and not self._writing:
             self._scheduled = True
@@ -561,6 +530,8 @@ class Run:
         self.host.settler.forget(self)
         suspended: set[Any] = set()
         for call in list(self.calls.values()):
+            if call.task is not None:
+                call.task.cancel()
             if call.future is not None and not call.future.done():
                 call.future.set_exception(Suspended())
                 call.future.exception()  # seen: nobody may be waiting for it any more
@@ -582,6 +553,9 @@ class Run:
         for other in list(self.tasks):
             other.add_done_callback(_seen, context=self.host.context)
             other.cancel()
+        for call in list(self.calls.values()):
+            if call.task is not None:
+                call.task.cancel()
         self.host.end(self, task)
 
 

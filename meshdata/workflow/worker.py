@@ -421,7 +421,7 @@ class Host:
             else:
                 self._let_go(run)
 
-        self.store.finish_soon(claim, then, payload=payload)
+        self.store.finish_soon(claim, then, seq=run.steps, payload=payload)
 
     async def _write_end(self, run: Run, write: Coroutine[Any, Any, None]) -> None:
         try:

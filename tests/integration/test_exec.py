@@ -115,7 +115,8 @@ async def test_a_plain_call_leaves_nothing(
     before = keys()
     await mesh.exec(entity="gone")
     for key in keys() - before:
-        assert 0 < redis_client.pttl(key) <= 1000, key
+        kept_ms = 30_000 if ":a:" in key else 1000  # the answer by itself, for a caller whose connection is broken
+        assert 0 < redis_client.pttl(key) <= kept_ms, key
 
 
 async def test_two_plain_calls_are_two_runs(mesh: MeshData) -> None:

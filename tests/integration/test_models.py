@@ -58,7 +58,8 @@ async def users(mesh: MeshData) -> MeshData:
 
 async def test_a_record_has_the_types_of_its_model(users: MeshData) -> None:
     expected = {
-        "name": "name0 common", "plan": Plan.FREE, "age": 20, "joined": JOINED, "balance": Decimal("1.10"), "roles": ["a", "b"],
+        "name": "name0 common", "plan": Plan.FREE, "age": 20, "joined": JOINED, "balance": Decimal("1.10"),
+        "roles": ["a", "b"],
     }  # fmt: skip
     got = await users.all("user", "u0")
     assert {name: got[name] for name in expected} == expected

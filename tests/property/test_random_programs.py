@@ -355,7 +355,8 @@ class Disturber:
             runs = [run for run in mesh._host.runs.values() if run.job.startswith("program:")]
             if not runs:
                 continue
-            run = self.dice.choice(runs)
+            at_rest = [run for run in runs if run.can_suspend]
+            run = self.dice.choice(at_rest if at_rest and self.dice.random() < 0.5 else runs)
             if len(self.taken[run.job]) >= self.losses or run not in LOGS or run.over:
                 continue
             written = LOGS[run]

@@ -16,6 +16,8 @@ from meshdata.workflow.settle import Settler, is_woken_within, waits, waits_on
 class Running:
     """As much of a run as the settler sees: tasks, futures that stand for durable calls, and when it was settled."""
 
+    name = "0 test:run"
+
     def __init__(self, settler: Settler) -> None:
         self.settler = settler
         self.tasks: set[asyncio.Task[Any]] = set()

@@ -9,6 +9,7 @@
 --   run      text    "<dim> <job>"
 --   fence    number  the number this process was given the run with
 --   process  id      who writes
+--   seq      number  steps the run has made
 --   stream   key     the stream its message came by, '' once that is consumed
 --   message  id      the message
 --   delay    ms      pause before the next attempt
@@ -16,6 +17,7 @@
 --   ...      positions of the calls it failed on, and of those made when that was known
 -- RETURNS { word, outbox }
 --   OK, STALE
+--   REWIND  the store knows less than the process (it lost its last moments): the run is queued as it stands
 -- HOLDS
 --   (1) of the call it failed on and of those made after it nothing is left: the next attempt may make others there
 -- COST  O(journal) when there is a call to drop
@@ -30,11 +32,16 @@ if stream ~= '' then
 end
 local dim, job = split_run(run)
 local header = header_key(dim, job)
-local h = redis.call('HMGET', header, 'fence', 'owner', 'status', 'loose')
+local h = redis.call('HMGET', header, 'fence', 'owner', 'status', 'seq')
 if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) or ended(h[3]) then return { 'STALE', 0 } end
-if #ARGV > 9 then
+redis.call('SREM', base .. 'own:' .. process, run)
+if h[4] ~= seq then
+  fx.requeue(dim, job)
+  return { 'REWIND', 0 }
+end
+if #ARGV > 10 then
   local journal, gone = journal_key(dim, job), {}
-  for i = 10, #ARGV do gone[ARGV[i]] = true end
+  for i = 11, #ARGV do gone[ARGV[i]] = true end
   for pos in pairs(gone) do
     local wait = redis.call('HGET', header, 'w:' .. pos)
     if wait then
@@ -49,7 +56,6 @@ if #ARGV > 9 then
   redis.call('DEL', journal)
   fx.in_parts('RPUSH', journal, kept)
 end
-redis.call('SREM', base .. 'own:' .. process, run)
 redis.call('HINCRBY', header, 'fence', 1)
 redis.call('HSET', header, 'status', 'backoff', 'owner', '', 'attempt', attempt)
 fx.set_timer('q ' .. run, now_up + tonumber(delay))
