@@ -8,12 +8,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Final
 
 from meshdata.engine.hints import Hint
 from meshdata.errors import MeshError, StoreUnavailable
 from meshdata.store.store import Outcome
 
 logger = logging.getLogger(__name__)
+
+
+AT_ONCE: Final = 100
+"""How many runs are asked about together."""
 
 
 class Waiters:
@@ -61,8 +66,9 @@ class Waiters:
 
     async def reconcile(self) -> None:
         """Ask the store about every run somebody awaits: hints may have been lost."""
-        for run in list(self._futures):
-            await self._look_once(run)
+        runs = list(self._futures)
+        for at in range(0, len(runs), AT_ONCE):
+            await asyncio.gather(*map(self._look_once, runs[at : at + AT_ONCE]))
 
     async def _look_once(self, run: str) -> None:
         with suppress(MeshError):  # the next reconciliation asks again

@@ -205,6 +205,11 @@ class Run:
         return self.claim.run.partition(" ")[2]
 
     @property
+    def steps(self) -> int:
+        """Steps it has made, one that is under way included."""
+        return self.seq + self._writing
+
+    @property
     def dimension(self) -> str:
         """The hook thread; 0 is the main function."""
         return self.claim.run.partition(" ")[0]

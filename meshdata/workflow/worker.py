@@ -334,8 +334,8 @@ class Host:
             self.forget(run)
 
     async def verify(self, partition: int) -> None:
-        """After the connection was lost: Redis may have been restarted, or replaced by a replica, and have lost its last
-        moments. Runs go on from what it kept."""
+        """Let runs go on from what Redis kept: while the connection was lost it may have been restarted, or replaced by
+        a replica, and have lost its last moments."""
         resident = [run for run in self.runs.values() if run.partition == partition and not run.over]
         known = [(run.seq, run.journal.length) for run in resident]
         found = await asyncio.gather(*(self.store.standing(run.name) for run in resident))
@@ -395,12 +395,11 @@ class Host:
         """End a run that cannot go on."""
         self.forget(run)
         payload = to_json(failure_payload(error, attempts=run.attempt + 1), argument="error")
-        self.spawn(self._finish(run, "failed", "err", payload, str(error)))
+        self.spawn(self._finish(run, None, "failed", "err", payload, str(error)))
 
     def end(self, run: Run, task: "asyncio.Task[Any]") -> None:
         """The function returned or raised: store that, or have it run again."""
-        # A step may still be under way. It is on the same connection, so it comes first; sent again after a lost one,
-        # it finds the run over and writes nothing.
+        # A step may still be under way. It is on the same connection, so it comes first, and the end says that it has to.
         error = _error_of(task)
         if error is None:
             try:
@@ -417,7 +416,7 @@ class Host:
 
         def then(reply: Any) -> None:
             if self.store.finished(claim, reply) is None:
-                self.spawn(self._write_end(run, self._finish(run, "completed", "ok", payload, "")))
+                self.spawn(self._write_end(run, self._finish(run, run.steps, "completed", "ok", payload, "")))
             else:
                 self._let_go(run)
 
@@ -441,16 +440,17 @@ class Host:
             delay = policy.delay_ms(attempts, dice=random.random)
             logger.info("a run failed and will be tried again", extra={"job_id": run.job, "attempt": attempts})
             drop = run.failed_on(error)
-            await self._surely(partial(self.store.again, run.claim, drop=drop, delay_ms=delay, attempt=attempts))
+            again = partial(self.store.again, run.claim, drop=drop, delay_ms=delay, attempt=attempts)
+            await self._surely(partial(again, seq=run.steps))
             return
         code = failure_code(error, policy, attempts)
         payload = to_json(failure_payload(error, code=code, attempts=attempts), argument="error")
         message = error.message if isinstance(error, JobFailed) else str(error)
-        await self._finish(run, "failed", "err", payload, message[:1000] or type(error).__name__)
+        await self._finish(run, run.steps, "failed", "err", payload, message[:1000] or type(error).__name__)
 
-    async def _finish(self, run: Run, status: str, code: str, payload: bytes, problem: str) -> None:
+    async def _finish(self, run: Run, seq: int | None, status: str, code: str, payload: bytes, problem: str) -> None:
         finish = partial(
-            self.store.finish, run.claim, status=status, code=code, payload=payload, problem=_one_line(problem)
+            self.store.finish, run.claim, seq=seq, status=status, code=code, payload=payload, problem=_one_line(problem)
         )
         if not await self._surely(finish):
             logger.warning("a run ended here that another process has", extra={"job_id": run.job})

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 TTL = "5 minutes"
 
 
-async def work_through(fleet: Fleet, count: int, disturb: Callable[[], Any], *, every_s: float = 0.05) -> None:
+async def work_through(fleet: Fleet, count: int, disturb: Callable[[], Any], *, every_s: float) -> None:
     """Run orders while something disturbs; each runs each activity once, because nobody dies."""
     async with fleet.client() as mesh:
-        calls = [asyncio.create_task(mesh.exec(entity="order", args=[n, 0.08], id=str(n), ttl=TTL)) for n in range(count)]
+        calls = [asyncio.create_task(mesh.exec(entity="order", args=[n, 2 * every_s], id=str(n), ttl=TTL)) for n in range(count)]
         times = 0
         while not all(call.done() for call in calls) and times < 200:
             disturb()
@@ -49,7 +49,7 @@ async def test_connections_cut_again_and_again_cost_nothing(fleet: Fleet) -> Non
 
 async def test_scripts_flushed_in_mid_flight_are_loaded_again(fleet: Fleet) -> None:
     await fleet.start(2, life_sign=5)
-    await work_through(fleet, 60 if fleet.partitions == 1 else 24, fleet.redis.script_flush)
+    await work_through(fleet, 60 if fleet.partitions == 1 else 24, fleet.redis.script_flush, every_s=0.04)
 
 
 # --- a server of our own, to kill -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 --- @include ended
 --- @include fx
 --- @include keys
+--- @include stored
 --- @lazy waiters
 local header = header_key(split_run(run))
 local h = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters')
@@ -21,6 +22,6 @@ if not h[1] then
   local code, payload = string.match(answer, '^(%l+)\n(.*)$')
   return { 'DONE', code, payload }
 end
-if ended(h[1]) then return { 'DONE', h[2], h[3] } end
+if ended(h[1]) then return { 'DONE', h[2], stored(h[3], journal_key(split_run(run))) } end
 if waiter ~= '' then fx.add_waiter(header, h[4], waiter) end
 return { 'PENDING', '', '' }

@@ -3,9 +3,11 @@
 --- @include fx
 --- @include keys
 --- @include now
+--- @include append
 local INLINE_RESULT = 65536
 local HOOK_KEEP_MS = 3600000
 local FORGET_MS = 1000
+local COMPACT = 64 -- see lib/stored.lua
 local ANSWER_MS = 30000
 
 function fx.expire(job, at)
@@ -71,7 +73,12 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
   if h[5] then hooks, children, remains = fx.loose_ends(dim, job, header) end
   local ttl = ttl_override ~= '' and ttl_override or h[2]
   if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], run) end
-  redis.call('HSET', header, 'status', status, 'code', code, 'result', payload, 'ended', now)
+  redis.call('HSET', header, 'status', status, 'code', code, 'ended', now)
+  if #payload <= COMPACT then
+    redis.call('HSET', header, 'result', payload)
+  else
+    append(dim, job, '0', 'end', code, '', payload)
+  end
   -- What only a living run needs goes: a finished job is kept for its ttl, and there are many.
   redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose')
   if dim == '0' then

@@ -16,6 +16,7 @@
 --- @include ended
 --- @include first_fence
 --- @include pack
+--- @include stored
 function fx.start_job(s)
   local further = s[11] ~= '' and unpack_list(s[11]) or { '', '', '', '', '', '' }
   local awaited, answer, origin, delay, queue, token = unpack(further)
@@ -31,7 +32,7 @@ function fx.start_job(s)
         if awaited ~= '1' then
           fx.answer(parent, 'ok', answer)
         elseif status == 'completed' then
-          fx.answer(parent, old[2], old[3])
+          fx.answer(parent, old[2], stored(old[3], journal_key('0', job)))
         end
         return 'PENDING', '', ''
       end
@@ -48,7 +49,7 @@ function fx.start_job(s)
     if again and policy == 'fail' then return 'PENDING', '', '' end
     if parent ~= '' then fx.answer(parent, 'exists', '') end
     if policy == 'fail' then return 'EXISTS', '', '' end
-    if ended(status) then return 'DONE', old[2], old[3] end
+    if ended(status) then return 'DONE', old[2], stored(old[3], journal_key('0', job)) end
     if s[8] ~= '' then fx.add_waiter(header, old[4], s[8]) end
     return 'PENDING', '', ''
   end
