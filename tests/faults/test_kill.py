@@ -269,7 +269,9 @@ DEATHS = 5
 
 @pytest.mark.parametrize("entity", ["poison", "poison_at_once"])
 @pytest.mark.timeout(90)
-async def test_a_run_that_kills_every_worker_ends_in_the_dead_letters(fleet: Fleet, entity: str, no_leaks: set[str]) -> None:
+async def test_a_run_that_kills_every_worker_ends_in_the_dead_letters(
+    fleet: Fleet, entity: str, no_leaks: set[str]
+) -> None:
     """After its first step, and before."""
     no_leaks.add("dead")
     async with fleet.client() as mesh:
@@ -314,9 +316,12 @@ async def test_what_kills_its_workers_does_not_take_others_to_the_dead_letters_w
     orders, sleepers = (20, 6) if fleet.partitions == 1 else (10, 4)
     await fleet.start(life_sign=0.3)
     async with fleet.client() as mesh:
-        calls = [asyncio.create_task(mesh.exec(entity="order", args=[n, 0.1], id=str(n), ttl=TTL)) for n in range(orders)]
+        calls = [
+            asyncio.create_task(mesh.exec(entity="order", args=[n, 0.1], id=str(n), ttl=TTL)) for n in range(orders)
+        ]
         waiting = [
-            asyncio.create_task(mesh.exec(entity="waits", args=[f"end-{n}"], id=str(n), ttl=TTL)) for n in range(sleepers)
+            asyncio.create_task(mesh.exec(entity="waits", args=[f"end-{n}"], id=str(n), ttl=TTL))
+            for n in range(sleepers)
         ]
         await fleet.until(lambda: len(fleet.trail.runs()) >= orders)
         bad = asyncio.create_task(mesh.exec(entity="poison_at_once", args=[0], id="0", ttl=TTL))

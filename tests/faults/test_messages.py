@@ -56,14 +56,18 @@ async def test_every_message_delivered_twice_has_its_effect_once(fleet: Fleet) -
     async with fleet.client() as mesh:
         async with everything_twice(fleet) as copies:
             retry = RetryPolicy(max_attempts=3, initial=0.05)
-            orders = [asyncio.create_task(mesh.exec(entity="order", args=[n], id=str(n), ttl=TTL)) for n in range(count)]
+            orders = [
+                asyncio.create_task(mesh.exec(entity="order", args=[n], id=str(n), ttl=TTL)) for n in range(count)
+            ]
             journeys = [
                 asyncio.create_task(mesh.exec(entity="journey", args=[n], id=str(n), ttl=TTL, retry=retry))
                 for n in range(8)
             ]
             for n in range(8):
                 await mesh.signal(f"go-{n}", n)
-            hooks = [await mesh.hook(entity="journey", id=str(n), hook_entity="journey.mark", args=[3]) for n in range(8)]
+            hooks = [
+                await mesh.hook(entity="journey", id=str(n), hook_entity="journey.mark", args=[3]) for n in range(8)
+            ]
             assert await fleet.ended(orders, [f"order:{n}" for n in range(count)]) == [6 * n for n in range(count)]
             assert await fleet.ended(journeys, [f"journey:{n}" for n in range(8)]) == [5 * n for n in range(8)]
             assert [await hook for hook in hooks] == [3] * 8
@@ -121,7 +125,8 @@ async def test_without_any_publication_everything_ends_all_the_same(fleet: Fleet
     async with fleet.client(life_sign=0.6) as mesh:
         retry = RetryPolicy(max_attempts=3, initial=0.05)
         journeys = [
-            asyncio.create_task(mesh.exec(entity="journey", args=[n], id=str(n), ttl=TTL, retry=retry)) for n in range(6)
+            asyncio.create_task(mesh.exec(entity="journey", args=[n], id=str(n), ttl=TTL, retry=retry))
+            for n in range(6)
         ]
         forgotten = [asyncio.create_task(mesh.exec(entity="order", args=[n])) for n in range(6)]
         for n in range(6):

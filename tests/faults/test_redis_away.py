@@ -23,7 +23,10 @@ TTL = "5 minutes"
 async def work_through(fleet: Fleet, count: int, disturb: Callable[[], Any], *, every_s: float) -> None:
     """Run orders while something disturbs; each runs each activity once, because nobody dies."""
     async with fleet.client() as mesh:
-        calls = [asyncio.create_task(mesh.exec(entity="order", args=[n, 2 * every_s], id=str(n), ttl=TTL)) for n in range(count)]
+        calls = [
+            asyncio.create_task(mesh.exec(entity="order", args=[n, 2 * every_s], id=str(n), ttl=TTL))
+            for n in range(count)
+        ]
         times = 0
         while not all(call.done() for call in calls) and times < 200:
             disturb()
@@ -77,7 +80,9 @@ class Server:
 
     def lose_the_last(self, size: int) -> None:
         """Cut the log of changes: what a power cut takes from a log that is written every second."""
-        [log] = (self.path / "appendonlydir" if (self.path / "appendonlydir").exists() else self.path).rglob("*.incr.aof")
+        [log] = (self.path / "appendonlydir" if (self.path / "appendonlydir").exists() else self.path).rglob(
+            "*.incr.aof"
+        )
         assert log.stat().st_size > 2 * size
         os.truncate(log, log.stat().st_size - size)
 
