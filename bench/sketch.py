@@ -14,8 +14,8 @@ from typing import Any
 from meshdata.store import scripts
 from meshdata.store.keys import GROUP, Keys
 from meshdata.store.lane import Lane
+from meshdata.store.messages import StartJob
 from meshdata.store.redis import Connections
-from meshdata.store.store import StartJob
 
 ACTIVITIES = 3
 TOPIC = "sketch"

@@ -9,7 +9,7 @@ from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
-from meshdata.store.store import Argument, Outcome, StartJob
+from meshdata.store.messages import Argument, Outcome, StartJob
 from meshdata.values import Duration, from_json, mint_id
 from meshdata.workflow.child import check_args, check_kwargs, start_body, topic_of, ttl_text
 

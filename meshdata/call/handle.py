@@ -8,7 +8,7 @@ from meshdata.call.options import seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import JobInfo
-from meshdata.store.store import Outcome
+from meshdata.store.messages import Outcome
 from meshdata.values import Duration, from_json
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from meshdata.errors import JobExists, JobNotFound, end_from_payload
-from meshdata.store.store import Outcome
+from meshdata.store.messages import Outcome
 from meshdata.values import from_json
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from meshdata.engine.hints import Hint, parse
 from meshdata.engine.waiters import Waiters
 from meshdata.errors import MeshTimeout
-from meshdata.store.store import Outcome, StartJob, Store
+from meshdata.store.messages import Outcome, StartJob
+from meshdata.store.store import Store
 
 logger = logging.getLogger(__name__)
 

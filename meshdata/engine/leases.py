@@ -12,7 +12,8 @@ from functools import partial
 from typing import Final, Protocol
 
 from meshdata.errors import MeshError, failure_payload
-from meshdata.store.store import Claim, Store
+from meshdata.store.messages import Claim
+from meshdata.store.store import Store
 from meshdata.values import to_json
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshdata.errors import StoreError
+from meshdata.store.messages import Claim
 from meshdata.store.reader import GRACE_S, GroupsGone, Read, Reader
-from meshdata.store.store import Claim, Store
+from meshdata.store.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from meshdata.engine.hints import Hint
 from meshdata.errors import MeshError, StoreUnavailable
-from meshdata.store.store import Outcome
+from meshdata.store.messages import Outcome
 
 logger = logging.getLogger(__name__)
 

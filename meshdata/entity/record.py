@@ -6,7 +6,8 @@ from typing import Any, NoReturn
 from meshdata.call.options import job_of
 from meshdata.entity.registry import Registry
 from meshdata.errors import InvalidOptions, RecordNotFound, RevisionConflict
-from meshdata.store.store import Argument, Store
+from meshdata.store.messages import Argument
+from meshdata.store.store import Store
 from meshdata.workflow.state import checked_field, checked_number, number
 
 

@@ -9,7 +9,7 @@ from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
 from meshdata.search.codec import untyped_to_hash
 from meshdata.search.schema import Schema, schema_of
-from meshdata.store.store import Argument
+from meshdata.store.messages import Argument
 from meshdata.values import Duration, check_entity, from_json
 from meshdata.workflow.child import topic_of
 from meshdata.workflow.function import Function

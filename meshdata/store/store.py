@@ -8,13 +8,11 @@ that their outcome is unknown. Effects on other partitions leave through the out
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from meshdata.errors import (
     IndexNotFound,
     InvalidOptions,
-    MeshTimeout,
     QueryInvalid,
     ScriptFailed,
     StoreUnavailable,
@@ -23,102 +21,17 @@ from meshdata.store import scripts
 from meshdata.store.crash import crash_points
 from meshdata.store.keys import FORMAT, Keys
 from meshdata.store.lane import ConnectionLost, Lane, ReplyError
+from meshdata.store.messages import Argument, Beat, Claim, Leased, Outcome, StartJob, Stepped
+from meshdata.store.outbox import Outbox
 from meshdata.store.redis import Connections
 
 logger = logging.getLogger(__name__)
 
-Argument = str | bytes | int | float
-
 READY_TIMEOUT_S: Final = 30.0
 """How long a call waits for a lost connection to come back before it gives up."""
 
-RELAY_BATCH: Final = 100
 LEASE_ENTRIES: Final = 2_000
 """Journal entries a lease returns at once; longer journals are read on in pieces of this many."""
-
-
-@dataclass(slots=True)
-class StartJob:
-    """Everything a start says, in the words of `lua/lib/start_job.lua`; the floors above have checked it."""
-
-    job: str
-    topic: str
-    body: bytes
-    name: str
-    ttl: str = ""
-    hookable: bool = True
-    record: bool = False
-    policy: str = "attach"
-    parent: str = ""
-    awaited: bool = False
-    answer: bytes = b""
-    origin: str = ""
-    delay_ms: int | None = None
-    queue: str = ""
-    token: str = ""
-    seeds: Sequence[Argument] = ()
-
-    def spec(self, waiter: str) -> list[Argument]:
-        """The list the script takes."""
-        return [
-            self.job, self.topic, self.body, self.name, self.ttl, "1" if self.hookable else "0",
-            "1" if self.record else "", waiter, self.policy, self.parent, self._further(), *self.seeds,
-        ]  # fmt: skip
-
-    def _further(self) -> bytes:
-        """What most starts leave out, packed into one argument: each argument costs the hot path."""
-        if not (self.origin or self.queue or self.token or self.parent) and self.delay_ms is None:
-            return b""
-        delay = b"" if self.delay_ms is None else b"%d" % self.delay_ms
-        awaited = b"1" if self.awaited else b""
-        rest = (self.origin.encode(), delay, self.queue.encode(), self.token.encode())
-        return b"".join(b"%d:%b" % (len(part), part) for part in (awaited, self.answer, *rest))
-
-
-class Outcome(NamedTuple):
-    """How a job stands: word is CREATED, PENDING, EXISTS, DONE or NOTFOUND; code and payload are set with DONE."""
-
-    word: str
-    code: str
-    payload: bytes
-
-
-class Stepped(NamedTuple):
-    """What a step came to: word OK, STALE or REWIND; the script's time; the journal's length; entries not seen."""
-
-    word: str
-    now_ms: int
-    length: int
-    entries: list[bytes] | None
-
-
-class Leased(NamedTuple):
-    """A lease: word OK or STALE; the ledger's number; attempts made before; the whole journal."""
-
-    word: str
-    seq: int
-    attempt: int
-    entries: list[bytes]
-
-
-class Beat(NamedTuple):
-    """What a life sign learned: whether this process was known, who is dead, which runs have news, what to relay."""
-
-    alive: bool
-    dead: list[str]
-    news: list[str]
-    relay: list[int]
-    lost: list[str]
-
-
-@dataclass(slots=True, frozen=True)
-class Claim:
-    """A message a process holds: the run it gives, the fence it gives it with, and where it came from."""
-
-    run: str
-    fence: str
-    stream: str = ""
-    message: bytes = b""
 
 
 class Store:
@@ -137,8 +50,7 @@ class Store:
         self._lanes: list[Lane] = [connections.lane(p) for p in range(keys.partitions)]
         self._bases = [keys.base(p) for p in range(keys.partitions)]
         self._scripts = {name: scripts.load(name) for name in scripts.names()}
-        self._relays: dict[tuple[int, int], asyncio.Task[None]] = {}
-        self._relay_again: set[tuple[int, int]] = set()
+        self._outbox = Outbox(self)
 
     @classmethod
     async def open(
@@ -179,8 +91,7 @@ class Store:
 
     async def close(self) -> None:
         """Let relays under way end, then close the connections."""
-        if self._relays:
-            await asyncio.gather(*self._relays.values(), return_exceptions=True)
+        await self._outbox.close()
         await self.connections.aclose()
 
     def now_ms(self) -> int | None:
@@ -526,32 +437,19 @@ class Store:
     # --- between partitions -------------------------------------------------------------------------------------------
 
     def relay(self, source: int, target: int) -> None:
-        """Carry messages from one partition to another, in the background; calls while one is under way join it."""
-        pair = (source, target)
-        if pair in self._relays:
-            self._relay_again.add(pair)
-            return
-        coroutine = self._relay(source, target)
-        self._relays[pair] = asyncio.create_task(coroutine, name=f"meshdata relay {source}>{target}")
+        """Have messages of one partition carried to another."""
+        self._outbox.relay(source, target)
 
-    async def _relay(self, source: int, target: int) -> None:
-        outbox = f"{self._bases[source]}out:{target}"
-        try:
-            while True:
-                self._relay_again.discard((source, target))
-                messages = await self.command(source, "LRANGE", outbox, 0, RELAY_BATCH - 1)
-                if not messages:
-                    if (source, target) in self._relay_again:
-                        continue
-                    return
-                last, more = await self._script("relay", target, source, *messages)
-                await self._script("relayed", source, target, last)
-                self._carried(target, more)
-        except (StoreUnavailable, ScriptFailed, MeshTimeout):
-            # The messages stay where they are; every life sign looks for such and begins anew.
-            logger.warning("relay interrupted", exc_info=True, extra={"source": source, "target": target})
-        finally:
-            self._relays.pop((source, target), None)
+    async def outgoing(self, source: int, target: int, count: int) -> list[bytes]:
+        """The oldest messages of one partition for another."""
+        found: list[bytes] = await self.command(source, "LRANGE", f"{self._bases[source]}out:{target}", 0, count - 1)
+        return found
+
+    async def carry(self, source: int, target: int, messages: Sequence[bytes]) -> None:
+        """Apply messages where they are addressed to, and take them out of the outbox."""
+        last, more = await self._script("relay", target, source, *messages)
+        await self._script("relayed", source, target, last)
+        self._carried(target, more)
 
 
 def _translated(error: Exception, args: Sequence[Argument]) -> Exception:

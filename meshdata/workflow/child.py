@@ -5,7 +5,7 @@ from typing import Any
 
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions, JobError, JobInterrupted, failure_payload
-from meshdata.store.store import StartJob
+from meshdata.store.messages import StartJob
 from meshdata.values import Duration, check_entity, check_id, duration_ms, from_json, to_json
 from meshdata.workflow.context import current_path, current_run
 from meshdata.workflow.function import Function

@@ -36,7 +36,8 @@ from meshdata.errors import (
     end_from_payload,
     failure_from_payload,
 )
-from meshdata.store.store import Argument, Claim, Stepped, Store
+from meshdata.store.messages import Argument, Claim, Stepped
+from meshdata.store.store import Store
 from meshdata.values import from_json
 from meshdata.workflow.context import current_path, current_run, durable_codes, entered
 from meshdata.workflow.journal import Entry, Journal

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from meshdata.errors import InvalidOptions
-from meshdata.store.store import Argument
+from meshdata.store.messages import Argument
 from meshdata.workflow.context import current_run
 from meshdata.workflow.runner import Call, Run, durable
 

@@ -26,7 +26,8 @@ from meshdata.errors import (
     StoreError,
     failure_payload,
 )
-from meshdata.store.store import Argument, Claim, Leased, Store
+from meshdata.store.messages import Argument, Claim, Leased
+from meshdata.store.store import Store
 from meshdata.values import from_json, to_json
 from meshdata.workflow.activity import attempt_for_another
 from meshdata.workflow.function import Function, contained

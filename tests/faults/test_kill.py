@@ -18,7 +18,6 @@ from meshdata.errors import JobFailed, JobInterrupted
 from meshdata.store.crash import VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from tests.faults.conftest import Fleet
 

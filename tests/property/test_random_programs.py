@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from meshdata import MeshData, RetryPolicy, workflow
-from meshdata.store.store import Claim
+from meshdata.store.messages import Claim
 from meshdata.values import from_json
 from meshdata.workflow import activity
 from meshdata.workflow.context import running

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import redis
 
+from meshdata.store.messages import Claim, Leased, StartJob
 from meshdata.store.redis import Connections
-from meshdata.store.store import Claim, Leased, StartJob, Store
+from meshdata.store.store import Store
 from meshdata.workflow.journal import Entry, parse
 
 MakeStore = Callable[..., Awaitable[Store]]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshdata.store.store import Claim, Outcome, StartJob
+from meshdata.store.messages import Claim, Outcome, StartJob
 
 if TYPE_CHECKING:
     from tests.scripts.conftest import Bench

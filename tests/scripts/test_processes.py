@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshdata.store.store import Claim
+from meshdata.store.messages import Claim
 
 if TYPE_CHECKING:
     from tests.scripts.conftest import Bench
@@ -331,7 +330,6 @@ async def test_beat_tells_of_messages_left_in_the_outbox(two_partitions: Bench, 
     assert (await store.beat(0, ttl_ms=60_000)).relay == [1]
     by_hand.undo()
     store.relay(0, 1)
-    while store._relays:
-        await asyncio.gather(*store._relays.values())
+    await store._outbox.close()
     assert (await store.beat(0, ttl_ms=60_000)).relay == []
     assert bench.journal(job)[1].payload == b"false"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshdata.errors import ScriptFailed
-from meshdata.store.store import Claim, Outcome
+from meshdata.store.messages import Claim, Outcome
 
 if TYPE_CHECKING:
     from tests.scripts.conftest import Bench

@@ -1,0 +1,92 @@
+"""What goes into a store call and what comes out: one typed value each. No I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Argument = str | bytes | int | float
+"""What a command may be made of."""
+
+
+@dataclass(slots=True)
+class StartJob:
+    """Everything a start says, in the words of `lua/lib/start_job.lua`; the floors above have checked it."""
+
+    job: str
+    topic: str
+    body: bytes
+    name: str
+    ttl: str = ""
+    hookable: bool = True
+    record: bool = False
+    policy: str = "attach"
+    parent: str = ""
+    awaited: bool = False
+    answer: bytes = b""
+    origin: str = ""
+    delay_ms: int | None = None
+    queue: str = ""
+    token: str = ""
+    seeds: Sequence[Argument] = ()
+
+    def spec(self, waiter: str) -> list[Argument]:
+        """The list the script takes."""
+        return [
+            self.job, self.topic, self.body, self.name, self.ttl, "1" if self.hookable else "0",
+            "1" if self.record else "", waiter, self.policy, self.parent, self._further(), *self.seeds,
+        ]  # fmt: skip
+
+    def _further(self) -> bytes:
+        """What most starts leave out, packed into one argument: each argument costs the hot path."""
+        if not (self.origin or self.queue or self.token or self.parent) and self.delay_ms is None:
+            return b""
+        delay = b"" if self.delay_ms is None else b"%d" % self.delay_ms
+        awaited = b"1" if self.awaited else b""
+        rest = (self.origin.encode(), delay, self.queue.encode(), self.token.encode())
+        return b"".join(b"%d:%b" % (len(part), part) for part in (awaited, self.answer, *rest))
+
+
+class Outcome(NamedTuple):
+    """How a job stands: word is CREATED, PENDING, EXISTS, DONE or NOTFOUND; code and payload are set with DONE."""
+
+    word: str
+    code: str
+    payload: bytes
+
+
+class Stepped(NamedTuple):
+    """What a step came to: word OK, STALE or REWIND; the script's time; the journal's length; entries not seen."""
+
+    word: str
+    now_ms: int
+    length: int
+    entries: list[bytes] | None
+
+
+class Leased(NamedTuple):
+    """A lease: word OK or STALE; the ledger's number; attempts made before; the whole journal."""
+
+    word: str
+    seq: int
+    attempt: int
+    entries: list[bytes]
+
+
+class Beat(NamedTuple):
+    """What a life sign learned: whether this process was known, who is dead, which runs have news, what to relay."""
+
+    alive: bool
+    dead: list[str]
+    news: list[str]
+    relay: list[int]
+    lost: list[str]
+
+
+@dataclass(slots=True, frozen=True)
+class Claim:
+    """A message a process holds: the run it gives, the fence it gives it with, and where it came from."""
+
+    run: str
+    fence: str
+    stream: str = ""
+    message: bytes = b""
