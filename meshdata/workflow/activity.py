@@ -23,9 +23,10 @@ from meshdata.errors import (
     failure_payload,
 )
 from meshdata.values import Duration, check_entity, check_key, duration_ms, from_json, to_json
+from meshdata.workflow.call import Call, durable
 from meshdata.workflow.context import running
 from meshdata.workflow.function import Function, InThread
-from meshdata.workflow.runner import Call, Run, durable
+from meshdata.workflow.runner import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")

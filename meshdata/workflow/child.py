@@ -7,9 +7,10 @@ from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions, JobError, JobInterrupted, failure_payload
 from meshdata.store.messages import StartJob
 from meshdata.values import Duration, check_entity, check_id, duration_ms, from_json, to_json
+from meshdata.workflow.call import Call, durable
 from meshdata.workflow.context import current_path, current_run
 from meshdata.workflow.function import Function
-from meshdata.workflow.runner import Call, Run, durable
+from meshdata.workflow.runner import Run
 
 Target = str | Callable[..., Any]
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from meshdata.errors import failure_payload
 from meshdata.values import from_json, to_json
+from meshdata.workflow.call import Call, durable
 from meshdata.workflow.context import current_path, current_run
 from meshdata.workflow.function import Function
-from meshdata.workflow.runner import Call, Run, durable
+from meshdata.workflow.runner import Run
 
 
 def once(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:

@@ -20,26 +20,15 @@ from typing import Any, Final, Protocol
 
 from meshdata.engine.policy import ONCE, RetryPolicy
 from meshdata.errors import (
-    ActivityFailed,
-    ChildFailed,
-    InvalidOptions,
-    JobError,
-    JobExists,
-    JobFailed,
-    JobNotFound,
-    MeshTimeout,
     ReplayError,
-    RetriesExhausted,
     ScriptFailed,
     StoreError,
     Suspended,
-    end_from_payload,
-    failure_from_payload,
 )
 from meshdata.store.messages import Argument, Claim, Stepped
 from meshdata.store.store import Store
-from meshdata.values import from_json
-from meshdata.workflow.context import current_path, current_run, durable_codes, entered
+from meshdata.workflow.call import Call, failure_of
+from meshdata.workflow.context import durable_codes, entered
 from meshdata.workflow.journal import Entry, Journal
 from meshdata.workflow.settle import Settler, is_woken_within, waits_on
 
@@ -73,59 +62,6 @@ class Hosting(Protocol):
     def fail(self, run: "Run", error: Exception, /) -> None: ...
     def lost(self, run: "Run", /, *, rewind: bool) -> None: ...
     def end(self, run: "Run", task: "asyncio.Task[Any]", /) -> None: ...
-
-
-class Call:
-    """One durable call of a run."""
-
-    __slots__ = ("attempts", "decode", "future", "inline", "kind", "live", "name", "position", "state", "task")
-
-    def __init__(
-        self,
-        position: str,
-        kind: str,
-        name: str,
-        live: "Callable[[Run, Call], None]",
-        decode: Callable[[bytes], Any],
-        *,
-        inline: bool,
-    ) -> None:
-        self.position = position
-        self.kind = kind
-        self.name = name
-        self.live = live
-        self.decode = decode
-        self.inline = inline
-        self.attempts = 0
-        self.state = "new"
-        self.future: asyncio.Future[Any] | None = None
-        self.task: asyncio.Task[None] | None = None
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}".rstrip()
-
-
-def durable(
-    verb: str,
-    kind: str,
-    name: str,
-    live: "Callable[[Run, Call], None]",
-    *,
-    decode: Callable[[bytes], Any] = from_json,
-    inline: bool = False,
-) -> Coroutine[Any, Any, Any]:
-    """A durable call of the current run. Its identity is taken now, not when it is awaited.
-
-    Args:
-        verb: what the user called, for errors.
-        kind, name: what the journal entry will say; replay that meets another pair here is an error.
-        live: begins the work; called at most once per attempt, never for a call whose outcome is recorded.
-        decode: turns the recorded payload into the value.
-        inline: the work is done in this process.
-    """
-    run: Run = current_run(verb)
-    call = Call(current_path().next_call(), kind, name, live, decode, inline=inline)
-    return run.outcome(call)
 
 
 class Run:
@@ -333,7 +269,7 @@ class Run:
             except Exception as error:
                 future.set_exception(error)
         else:
-            failure = _failure(call, entry, self.job)
+            failure = failure_of(call, entry, self.job)
             failure.__mesh_entry__ = entry  # type: ignore[attr-defined]  # what a retry of the function drops
             future.set_exception(failure)
         return True
@@ -587,31 +523,3 @@ def _entries_of(error: BaseException | None, seen: set[int]) -> list[Entry]:
                 return found
         error = error.__cause__ or error.__context__
     return []
-
-
-_ACTIVITY_CODES: Final = {597: RetriesExhausted}
-
-
-def _failure(call: Call, entry: Entry, job: str) -> Exception:
-    """The exception a recorded failure is raised as, the same on the first run and on every replay."""
-    if entry.code == "err":
-        data = from_json(entry.payload)
-        if call.kind in ("child", "start", "hook"):
-            return end_from_payload(data, ChildFailed, call.name)
-        return failure_from_payload(data, _ACTIVITY_CODES.get(data.get("code", 0), ActivityFailed), job)
-    if entry.code == "timeout":
-        return MeshTimeout(f"no signal {call.name!r} came in time", job_id=job)
-    if entry.code == "exists":
-        return JobExists(job_id=call.name)
-    if entry.code == "notfound":
-        return JobNotFound(job_id=call.name)
-    if entry.code == "closed":
-        return JobError(f"{call.name} takes no hooks any more", job_id=call.name)
-    if entry.code == "ended":
-        return JobError(f"{call.name} is over already", job_id=call.name)
-    if entry.code == "notnumber":
-        field = entry.payload.decode()
-        return InvalidOptions(f"{field!r} holds no number that could be counted with", argument=field)
-    if entry.code == "full":
-        return JobError(f"too many signals wait on {call.name!r}; nobody takes them", job_id=job)
-    return JobFailed(f"unknown outcome {entry.code}", job_id=job, type="CorruptRecord")

@@ -10,7 +10,8 @@ from typing import Any
 
 from meshdata.errors import MeshTimeout
 from meshdata.values import Duration, check_key, duration_ms, from_json, to_json
-from meshdata.workflow.runner import Call, Run, durable
+from meshdata.workflow.call import Call, durable
+from meshdata.workflow.runner import Run
 
 
 def wait_for(key: str, *, timeout: Duration | None = None) -> Coroutine[Any, Any, Any]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from meshdata.errors import InvalidOptions
 from meshdata.store.messages import Argument
+from meshdata.workflow.call import Call, durable
 from meshdata.workflow.context import current_run
-from meshdata.workflow.runner import Call, Run, durable
+from meshdata.workflow.runner import Run
 
 
 def unpack(payload: bytes) -> list[bytes | None]:

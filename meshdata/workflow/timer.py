@@ -6,8 +6,9 @@ from types import TracebackType
 from typing import Any
 
 from meshdata.values import Duration, duration_ms
+from meshdata.workflow.call import Call, durable
 from meshdata.workflow.context import current_path, current_run
-from meshdata.workflow.runner import Call, Run, durable
+from meshdata.workflow.runner import Run
 
 
 def sleep_for(duration: Duration) -> Coroutine[Any, Any, float]:

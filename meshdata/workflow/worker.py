@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,24 +11,18 @@ from functools import partial
 from typing import Any, Final
 
 from meshdata.engine.hints import Hint
-from meshdata.engine.policy import ONCE, RetryPolicy, is_final
+from meshdata.engine.policy import RetryPolicy
 from meshdata.engine.router import Message, Router
 from meshdata.errors import (
-    CODE_EXHAUSTED,
-    CODE_FAILED,
-    CODE_FATAL,
     CorruptRecord,
-    Fatal,
-    JobFailed,
-    MeshError,
     ReplayError,
     StoreError,
-    failure_payload,
 )
 from meshdata.store.messages import Argument, Claim, Leased
 from meshdata.store.store import Store
-from meshdata.values import from_json, to_json
+from meshdata.values import from_json
 from meshdata.workflow.activity import attempt_for_another
+from meshdata.workflow.ending import Endings
 from meshdata.workflow.function import Function, contained
 from meshdata.workflow.runner import Run
 from meshdata.workflow.settle import Settler
@@ -91,6 +84,7 @@ class Host:
         self._pulling: set[Run] = set()
         self._threads: ThreadPoolExecutor | None = None
         self._closing = False
+        self._endings = Endings(store, self.spawn, self._let_go)
         self._working = 0
         self._at_work: set[Claim] = set()  # messages that are worked on, and are no resident run's
         self._backlog: deque[Message] = deque()  # read by several partitions' readers for the same free slot
@@ -175,7 +169,7 @@ class Host:
         """A run somebody else has begun: take its lease, read its journal, run the function up to where it stood."""
         self._at_work.add(message.claim)
         try:
-            leased = await self._surely(partial(self.store.lease, message.claim))
+            leased = await self._endings.surely(partial(self.store.lease, message.claim))
             if leased:
                 self._go_on_leased(message, leased)
         finally:
@@ -359,9 +353,7 @@ class Host:
     def forget(self, run: Run) -> None:
         """Take a run out of memory; the store knows of it, or does not care."""
         run.drop()
-        self._release(run)
-        if self.runs.get(run.name) is run:
-            del self.runs[run.name]
+        self._let_go(run)
 
     def _superseded(self, run: Run) -> None:
         """A run goes on elsewhere, or nowhere: forget it, and the message it was begun with unless a step did that."""
@@ -375,14 +367,14 @@ class Host:
         self.forget(run)
         if rewind:
             logger.warning("the store lost steps of a run; it is replayed", extra={"job_id": run.job})
-            self.spawn(self._surely(partial(self.store.suspend, claim, seen=0, how="queued")))
+            self.spawn(self._endings.surely(partial(self.store.suspend, claim, seen=0, how="queued")))
 
     def park(self, run: Run, error: ReplayError) -> None:
         """The function does not fit its journal: put the run aside until code that fits is served."""
         logger.error("a run was parked: %s", error, extra={"job_id": run.job})
         self.forget(run)
         park = partial(self.store.suspend, run.claim, seen=run.journal.length, how="parked", problem=str(error))
-        self.spawn(self._surely(park))
+        self.spawn(self._endings.surely(park))
 
     async def _give_back(self, run: Run, how: str) -> str:
         """OK, MORE, STALE, or '' if the store could not be reached."""
@@ -395,77 +387,16 @@ class Host:
     def fail(self, run: Run, error: Exception) -> None:
         """End a run that cannot go on."""
         self.forget(run)
-        payload = to_json(failure_payload(error, attempts=run.attempt + 1), argument="error")
-        self.spawn(self._finish(run, None, "failed", "err", payload, str(error)))
+        self.spawn(self._endings.fail(run, error))
 
     def end(self, run: Run, task: "asyncio.Task[Any]") -> None:
         """The function returned or raised: store that, or have it run again."""
-        # A step may still be under way. It is on the same connection, so it comes first, and the end says that it has to.
-        error = _error_of(task)
-        if error is None:
-            try:
-                payload = to_json(task.result(), argument="result")
-            except MeshError as unfit:
-                error = unfit
-            else:
-                self._returned(run, payload)
-                return
-        self.spawn(self._write_end(run, self._failed(run, error)))
-
-    def _returned(self, run: Run, payload: bytes) -> None:
-        claim = run.claim
-
-        def then(reply: Any) -> None:
-            if self.store.finished(claim, reply) is None:
-                self.spawn(self._write_end(run, self._finish(run, run.steps, "completed", "ok", payload, "")))
-            else:
-                self._let_go(run)
-
-        self.store.finish_soon(claim, then, seq=run.steps, payload=payload)
-
-    async def _write_end(self, run: Run, write: Coroutine[Any, Any, None]) -> None:
-        try:
-            await write
-        finally:
-            self._let_go(run)
+        self._endings.end(run, task)
 
     def _let_go(self, run: Run) -> None:
         self._release(run)
         if self.runs.get(run.name) is run:
             del self.runs[run.name]
-
-    async def _failed(self, run: Run, error: BaseException) -> None:
-        policy = run.policy
-        attempts = run.attempt + 1
-        if policy.grants(attempts, error):
-            delay = policy.delay_ms(attempts, dice=random.random)
-            logger.info("a run failed and will be tried again", extra={"job_id": run.job, "attempt": attempts})
-            drop = run.failed_on(error)
-            again = partial(self.store.again, run.claim, drop=drop, delay_ms=delay, attempt=attempts)
-            await self._surely(partial(again, seq=run.steps))
-            return
-        code = failure_code(error, policy, attempts)
-        payload = to_json(failure_payload(error, code=code, attempts=attempts), argument="error")
-        message = error.message if isinstance(error, JobFailed) else str(error)
-        await self._finish(run, run.steps, "failed", "err", payload, message[:1000] or type(error).__name__)
-
-    async def _finish(self, run: Run, seq: int | None, status: str, code: str, payload: bytes, problem: str) -> None:
-        finish = partial(
-            self.store.finish, run.claim, seq=seq, status=status, code=code, payload=payload, problem=_one_line(problem)
-        )
-        if not await self._surely(finish):
-            logger.warning("a run ended here that another process has", extra={"job_id": run.job})
-
-    async def _surely(self, write: Any) -> Any:
-        """Write, however long the store stays away: the scripts apply it once."""
-        while True:
-            try:
-                return await write()
-            except StoreError:
-                logger.warning("an end could not be written yet", exc_info=True)
-                if self._closing:
-                    return False
-                await asyncio.sleep(0.5)
 
     async def _run_for_another(self, message: Message) -> None:
         """An activity another worker's workflow asked for. Its slot is taken."""
@@ -480,7 +411,7 @@ class Host:
                 self.store.reply, claim.run, message.position, code=code, payload=payload, delay_ms=delay,
                 stream=claim.stream, message=claim.message,
             )  # fmt: skip
-            await self._surely(reply)
+            await self._endings.surely(reply)
         finally:
             self._at_work.discard(claim)
             self._release_slot(service)
@@ -514,7 +445,7 @@ class Host:
 
     async def drain(self, seconds: float) -> None:
         """Let work under way end, then give every run back."""
-        self._closing = True
+        self._closing = self._endings.closing = True
         if self._working:
             try:
                 await asyncio.wait_for(self._at_rest.wait(), seconds)
@@ -539,24 +470,3 @@ class Host:
         await asyncio.gather(*pending, return_exceptions=True)
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def failure_code(error: BaseException, policy: RetryPolicy, attempts: int) -> int:
-    """The code a failure is stored with: fatal, attempts used up, or plain."""
-    if isinstance(error, Fatal):
-        return CODE_FATAL
-    if isinstance(error, MeshError) and is_final(error):
-        return error.code
-    if policy is not ONCE and policy.max_attempts is not None and attempts >= policy.max_attempts:
-        return CODE_EXHAUSTED
-    return CODE_FAILED
-
-
-def _error_of(task: "asyncio.Task[Any]") -> BaseException | None:
-    if task.cancelled():
-        return asyncio.CancelledError("the function was cancelled from within")
-    return task.exception()
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""A worker that stands still past its life sign (SIGSTOP, a long pause of its machine) and then goes on: it writes nothing
+"""A worker that stands still past its life sign (SIGSTOP, a pause of its machine) and goes on later: it writes nothing
 of what it held, and serves again."""
 
 from __future__ import annotations

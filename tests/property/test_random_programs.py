@@ -20,9 +20,10 @@ from meshdata import MeshData, RetryPolicy, workflow
 from meshdata.store.messages import Claim
 from meshdata.values import from_json
 from meshdata.workflow import activity
+from meshdata.workflow.call import Call
 from meshdata.workflow.context import running
 from meshdata.workflow.journal import Entry
-from meshdata.workflow.runner import Call, Run
+from meshdata.workflow.runner import Run
 from tests.handover import hand_over, journal_of, suspend
 
 Node = list[Any]

@@ -1,0 +1,141 @@
+"""How runs end: what the function returned or raised is stored, or the function is queued for another attempt."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from meshdata.engine.policy import ONCE, RetryPolicy, is_final
+from meshdata.errors import (
+    CODE_EXHAUSTED,
+    CODE_FAILED,
+    CODE_FATAL,
+    Fatal,
+    JobFailed,
+    MeshError,
+    StoreError,
+    failure_payload,
+)
+from meshdata.store.store import Store
+from meshdata.values import to_json
+from meshdata.workflow.runner import Run
+
+logger = logging.getLogger(__name__)
+
+
+class Endings:
+    """Writes the ends of a host's runs.
+
+    Args:
+        spawn: starts a task outside every run.
+        let_go: the run's end is written, or somebody else's to write.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spawn: Callable[[Coroutine[Any, Any, Any]], Any],
+        let_go: Callable[[Run], None],
+    ) -> None:
+        self._store = store
+        self._spawn = spawn
+        self._let_go = let_go
+        self.closing = False
+
+    async def fail(self, run: Run, error: Exception) -> None:
+        """End a run that cannot go on."""
+        payload = to_json(failure_payload(error, attempts=run.attempt + 1), argument="error")
+        await self._finish(run, None, "failed", "err", payload, str(error))
+
+    def end(self, run: Run, task: "asyncio.Task[Any]") -> None:
+        """The function returned or raised: store that, or have it run again."""
+        # A step may still be under way. It is on the same connection, so it comes first, and the end says that it has to.
+        error = _error_of(task)
+        if error is None:
+            try:
+                payload = to_json(task.result(), argument="result")
+            except MeshError as unfit:
+                error = unfit
+            else:
+                self._returned(run, payload)
+                return
+        self._spawn(self._write_end(run, self._failed(run, error)))
+
+    def _returned(self, run: Run, payload: bytes) -> None:
+        claim = run.claim
+
+        def then(reply: Any) -> None:
+            if self._store.finished(claim, reply) is None:
+                self._spawn(self._write_end(run, self._finish(run, run.steps, "completed", "ok", payload, "")))
+            else:
+                self._let_go(run)
+
+        self._store.finish_soon(claim, then, seq=run.steps, payload=payload)
+
+    async def _write_end(self, run: Run, write: Coroutine[Any, Any, None]) -> None:
+        try:
+            await write
+        finally:
+            self._let_go(run)
+
+    async def _failed(self, run: Run, error: BaseException) -> None:
+        policy = run.policy
+        attempts = run.attempt + 1
+        if policy.grants(attempts, error):
+            delay = policy.delay_ms(attempts, dice=random.random)
+            logger.info("a run failed and will be tried again", extra={"job_id": run.job, "attempt": attempts})
+            drop = run.failed_on(error)
+            again = partial(self._store.again, run.claim, drop=drop, delay_ms=delay, attempt=attempts)
+            await self.surely(partial(again, seq=run.steps))
+            return
+        code = failure_code(error, policy, attempts)
+        payload = to_json(failure_payload(error, code=code, attempts=attempts), argument="error")
+        message = error.message if isinstance(error, JobFailed) else str(error)
+        await self._finish(run, run.steps, "failed", "err", payload, message[:1000] or type(error).__name__)
+
+    async def _finish(self, run: Run, seq: int | None, status: str, code: str, payload: bytes, problem: str) -> None:
+        finish = partial(
+            self._store.finish,
+            run.claim,
+            seq=seq,
+            status=status,
+            code=code,
+            payload=payload,
+            problem=_one_line(problem),
+        )
+        if not await self.surely(finish):
+            logger.warning("a run ended here that another process has", extra={"job_id": run.job})
+
+    async def surely(self, write: Any) -> Any:
+        """Write, however long the store stays away: the scripts apply it once."""
+        while True:
+            try:
+                return await write()
+            except StoreError:
+                logger.warning("an end could not be written yet", exc_info=True)
+                if self.closing:
+                    return False
+                await asyncio.sleep(0.5)
+
+
+def failure_code(error: BaseException, policy: RetryPolicy, attempts: int) -> int:
+    """The code a failure is stored with: fatal, attempts used up, or plain."""
+    if isinstance(error, Fatal):
+        return CODE_FATAL
+    if isinstance(error, MeshError) and is_final(error):
+        return error.code
+    if policy is not ONCE and policy.max_attempts is not None and attempts >= policy.max_attempts:
+        return CODE_EXHAUSTED
+    return CODE_FAILED
+
+
+def _error_of(task: "asyncio.Task[Any]") -> BaseException | None:
+    if task.cancelled():
+        return asyncio.CancelledError("the function was cancelled from within")
+    return task.exception()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
