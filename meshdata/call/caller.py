@@ -98,7 +98,7 @@ class Caller:
             del self._kept[next(iter(self._kept))]
 
     def kept(self, entity: str, id: str) -> str | None:
-        """The run of an id whose answer was kept when this process last saw it: its answer is likely to be there still."""
+        """The run of an id whose answer was kept when this process last saw it: it is likely to be there still."""
         return self._kept.get((entity, id))
 
     async def look(

@@ -90,7 +90,7 @@ class Engine:
             self.waiters.forget(run, future)
 
     async def begin(self, start: StartJob) -> "asyncio.Future[Outcome]":
-        """Start a job, or join the one there, and hear of its end whenever that is: its result may be kept no longer."""
+        """Start a job, or join the one there, and hear of its end whenever that is: it may be kept no longer."""
         future = self.waiters.keep(f"0 {start.job}")
         try:
             outcome = await self.store.start_job(start, waiter=self.store.process)

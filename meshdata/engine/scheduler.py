@@ -55,7 +55,7 @@ class Scheduler:
             event.set()
 
     def _hinted(self, partition: int, message: bytes) -> None:
-        """A timer is the first one now ("<ms left>"), or somebody fired and tells what is left ("<ms left> <process>")."""
+        """A timer is the first one now ("<ms left>"), or somebody fired, and that is left ("<ms left> <process>")."""
         left, _, firer = message.decode().partition(" ")
         if firer == self._store.process:
             return

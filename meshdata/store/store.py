@@ -232,7 +232,8 @@ class Store:
         """Write a run's end, after its `seq`-th step. False: it was not this process's to end, or steps were lost."""
         partition = self._of(claim.run)
         reply = await self._script(
-            "finish", partition, claim.run, claim.fence, self.process, "" if seq is None else seq, claim.stream, claim.message, status, code, payload, problem,
+            "finish", partition, claim.run, claim.fence, self.process, "" if seq is None else seq,
+            claim.stream, claim.message, status, code, payload, problem,
         )  # fmt: skip
         self._carried(partition, reply[1])
         return bool(reply[0] == b"OK")

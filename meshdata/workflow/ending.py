@@ -51,7 +51,7 @@ class Endings:
 
     def end(self, run: Run, task: "asyncio.Task[Any]") -> None:
         """The function returned or raised: store that, or have it run again."""
-        # A step may still be under way. It is on the same connection, so it comes first, and the end says that it has to.
+        # A step may still be under way. It is on the same connection, so it comes first; the end says that it has to.
         error = _error_of(task)
         if error is None:
             try:
