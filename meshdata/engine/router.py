@@ -26,7 +26,7 @@ UNBLOCK_TRIES: Final = 1_000
 
 @dataclass(slots=True)
 class Message:
-    """One message: a run to begin (has a body) or go on with (has none), or an activity for another (has a position)."""
+    """One message: a run to begin (has a body) or go on with (has none), or another's activity (has a position)."""
 
     topic: str
     partition: int
