@@ -111,11 +111,13 @@ class Store:
         """
         return await self._send(self._lanes[partition], args, resend=True)
 
-    async def _send(self, lane: Lane, args: Sequence[Argument], *, resend: bool) -> Any:
+    async def _send(self, lane: Lane, args: Sequence[Argument], *, resend: bool, wait: bool = True) -> Any:
         while True:
             try:
                 return await lane.call(*args)
             except ConnectionLost as lost:
+                if not wait:
+                    raise
                 if lost.sent and not resend:
                     raise StoreUnavailable(
                         "the connection broke while the call was under way; whether it took effect is unknown"
@@ -126,7 +128,15 @@ class Store:
                     raise _translated(error, args) from error
                 await asyncio.sleep(0.05)
 
-    async def _script(self, name: str, partition: int, *args: Argument, resend: bool = True) -> list[Any]:
+    async def _script(
+        self, name: str, partition: int, *args: Argument, resend: bool = True, wait: bool = True
+    ) -> list[Any]:
+        """Call a script.
+
+        Args:
+            resend: whether it may be sent again when it is unknown whether it took effect.
+            wait: False gives up when the connection is gone, even if the script was not sent yet.
+        """
         script = self._scripts[name]
         now: Argument = "" if self._clock is None else self._clock()
         call = ("EVALSHA", script.sha, 1, self._bases[partition], now, partition, *args)
@@ -138,13 +148,21 @@ class Store:
         try:
             reply: list[Any] = await future
         except (ReplyError, ConnectionLost) as error:
-            reply = await self._script_again(script, call, partition, error, resend)
+            if isinstance(error, ConnectionLost) and not wait:
+                raise
+            reply = await self._script_again(script, call, partition, error, resend, wait)
         if self._crash is not None:
             self._crash(f"after {name}")
         return reply
 
     async def _script_again(
-        self, script: scripts.Script, call: tuple[Argument, ...], partition: int, error: Exception, resend: bool
+        self,
+        script: scripts.Script,
+        call: tuple[Argument, ...],
+        partition: int,
+        error: Exception,
+        resend: bool,
+        wait: bool,
     ) -> Any:
         """The slow road: the server forgot the script, or the connection broke."""
         lane = self._lanes[partition]
@@ -159,7 +177,7 @@ class Store:
                 raise _translated(error, (script.name,)) from error
             await asyncio.sleep(0.05)
         # EVAL carries the source: right whether the server knows the script or lost it in a restart.
-        return await self._send(lane, ("EVAL", script.source, *call[2:]), resend=resend)
+        return await self._send(lane, ("EVAL", script.source, *call[2:]), resend=resend, wait=wait)
 
     def _carried(self, partition: int, outbox: int) -> None:
         """A script left messages for other partitions: carry them over in the background."""
@@ -268,11 +286,11 @@ class Store:
         self._carried(partition, reply[1])
         return bool(reply[0] == b"OK")
 
-    async def suspend(self, claim: Claim, *, seen: int, how: str, problem: str = "") -> str:
-        """Give a lease back. Returns OK, MORE (it has news; keep it) or STALE."""
+    async def suspend(self, claim: Claim, *, seen: int, how: str, seq: int | None = None, problem: str = "") -> str:
+        """Give a lease back, after the `seq`-th step. Returns OK, MORE (it has news; keep it) or STALE."""
         reply = await self._script(
-            "suspend", self._of(claim.run), claim.run, claim.fence, self.process, seen, claim.stream, claim.message,
-            how, problem,
+            "suspend", self._of(claim.run), claim.run, claim.fence, self.process, "" if seq is None else seq, seen,
+            claim.stream, claim.message, how, problem,
         )  # fmt: skip
         word: str = reply[0].decode()
         return word
@@ -447,9 +465,14 @@ class Store:
         return found
 
     async def carry(self, source: int, target: int, messages: Sequence[bytes]) -> None:
-        """Apply messages where they are addressed to, and take them out of the outbox."""
-        last, more = await self._script("relay", target, source, *messages)
-        await self._script("relayed", source, target, last)
+        """Apply messages where they are addressed to, and take them out of the outbox.
+
+        Raises:
+            StoreUnavailable: the connection is gone. The outbox has to be read again: if Redis was restarted and has lost
+                its last moments, these messages may not be in it any more, and their numbers are given to others.
+        """
+        last, more = await self._script("relay", target, source, *messages, wait=False)
+        await self._script("relayed", source, target, last, wait=False)
         self._carried(target, more)
 
 

@@ -379,7 +379,7 @@ class Host:
     async def _give_back(self, run: Run, how: str) -> str:
         """OK, MORE, STALE, or '' if the store could not be reached."""
         try:
-            return await self.store.suspend(run.claim, seen=run.journal.length, how=how)
+            return await self.store.suspend(run.claim, seq=run.steps, seen=run.journal.length, how=how)
         except StoreError:
             logger.warning("a run could not be given back", exc_info=True, extra={"job_id": run.job})
             return ""

@@ -920,6 +920,34 @@ async def test_an_id_that_is_taken_is_told(mesh: MeshData, execute: Execute, ver
     await handle.result(timeout=10)
 
 
+async def test_a_child_started_twice_is_still_the_parents(
+    mesh: MeshData, execute: Execute, eventually: Eventually
+) -> None:
+    async def child() -> None:
+        await workflow.wait_for("never")
+
+    await mesh.connect("child", child)
+
+    async def wf() -> None:
+        await workflow.start_child("child", id="mine")
+        with pytest.raises(JobExists):
+            await workflow.start_child("child", id="mine")
+        await workflow.wait_for("never")
+
+    running = asyncio.ensure_future(execute(wf, id="p"))
+    await eventually(lambda: _waits(mesh, "wf1", "p", "wait", "never") if _known(mesh, "wf1:p") else False)
+    assert (await mesh.info("wf1", "p")).children == 1
+    await mesh.interrupt("wf1", "p", reason="all of it")
+    with pytest.raises(JobInterrupted):
+        await running
+    with pytest.raises((JobInterrupted, JobNotFound)):
+        await mesh.handle("child", "mine").result(timeout=10)
+
+
+def _known(mesh: MeshData, job: str) -> bool:
+    return f"0 {job}" in mesh._host.runs
+
+
 async def test_a_started_child_goes_on_by_itself(mesh: MeshData, execute: Execute) -> None:
     async def child() -> str:
         return str(await workflow.wait_for("done"))

@@ -243,6 +243,13 @@ async def test_suspend_is_refused_while_there_is_news(bench: Bench) -> None:
     assert bench.everything() == before
 
 
+async def test_suspend_after_steps_the_store_has_lost_queues_the_run_as_it_stands(bench: Bench) -> None:
+    """What it waits for may not be written: nothing would ever wake it."""
+    claim = await bench.take()
+    assert await bench.store.suspend(claim, seq=1, seen=1, how="waiting") == "OK"
+    assert (bench.header(JOB)["status"], bench.messages(JOB)) == ("queued", 1)
+
+
 async def test_suspend_of_what_another_has_consumes_the_void_message(bench: Bench, other: Bench) -> None:
     claim = await bench.start()
     await other.lease(Claim(claim.run, claim.fence))

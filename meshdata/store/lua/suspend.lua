@@ -8,13 +8,14 @@
 --   run      text    "<dim> <job>"
 --   fence    number  the number this process was given the run with
 --   process  id      who gives it back
+--   seq      number  steps the run has made, '' does not mind
 --   seen     number  journal entries the process knows; '' does not mind
 --   stream   key     the stream its message came by, '' once that is consumed
 --   message  id      the message
 --   how      word    waiting, queued or parked
 --   problem  text    for parked: what did not fit
 -- RETURNS { word }
---   OK      given back
+--   OK      given back; if the store knows of fewer steps (it lost its last moments), queued as it stands
 --   MORE    waiting only: the journal has entries the process has not seen; it keeps the run
 --   STALE   it was not this process's to give
 -- COST  O(1)
@@ -25,8 +26,9 @@
 --- @lazy apply
 local dim, job = split_run(run)
 local header = header_key(dim, job)
-local h = redis.call('HMGET', header, 'fence', 'owner', 'status', 'topic')
+local h = redis.call('HMGET', header, 'fence', 'owner', 'status', 'topic', 'seq')
 local void = h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) or ended(h[3])
+if seq ~= '' and h[5] ~= seq then how = 'queued' end
 if not void and how == 'waiting' and redis.call('LLEN', journal_key(dim, job)) > tonumber(seen) then return { 'MORE' } end
 if stream ~= '' then
   redis.call('XACK', stream, 'g', message)

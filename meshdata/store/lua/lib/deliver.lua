@@ -36,7 +36,10 @@ function fx.deliver(run, pos, code, payload)
   if not wait then return false end
   redis.call('HDEL', header, 'w:' .. pos)
   local kind, name = fx.disarm(dim, job, pos, wait)
-  if code ~= 'ok' and (kind == 'child' or kind == 'start') then redis.call('HDEL', header, 'c:' .. name) end
+  if code ~= 'ok' and (kind == 'child' or kind == 'start') then
+    local child = redis.call('HGET', header, 'c:' .. name)
+    if child and string.match(child, ' (.*)$') == pos then redis.call('HDEL', header, 'c:' .. name) end
+  end
   local length, entry = append(dim, job, pos, kind, code, name, payload)
   if run ~= fx.stepping then fx.notify(dim, job, length - 1, entry) end
   return true

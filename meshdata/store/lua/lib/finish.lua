@@ -48,7 +48,7 @@ function fx.loose_ends(dim, job, header)
     elseif mark == 'k:' then
       hooks[#hooks + 1] = name
     elseif mark == 'c:' then
-      children[#children + 1] = { name, all[i + 1] }
+      children[#children + 1] = { name, string.match(all[i + 1], '^%d+') }
     elseif mark == 'e:' then
       remains[#remains + 1] = { name, all[i + 1] }
     end

@@ -52,7 +52,10 @@ end
 -- an effect elsewhere that answers: position, kind, partition, name, verb, arguments; '@' stands for the asker
 function operations.ask(a, dim, job)
   if not await(dim, job, a[1], a[2] .. ' ' .. a[3] .. ' 0 ' .. a[4]) then return end
-  if a[2] == 'child' or a[2] == 'start' then redis.call('HSET', header_key(dim, job), 'c:' .. a[4], a[3]) end
+  -- HSETNX: a second start under the id of a living child is refused, and must not take the child's place.
+  if a[2] == 'child' or a[2] == 'start' then
+    redis.call('HSETNX', header_key(dim, job), 'c:' .. a[4], a[3] .. ' ' .. a[1])
+  end
   local m = {}
   for i = 5, #a do m[i - 4] = a[i] == '@' and here .. ' ' .. a[1] .. ' ' .. dim .. ' ' .. job or a[i] end
   fx.send(a[3], m)
