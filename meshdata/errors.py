@@ -104,9 +104,12 @@ class NotInWorkflow(UsageError):
     """A verb that needs a running workflow was called outside one."""
 
     def __init__(self, verb: str) -> None:
-        super().__init__(
-            f"workflow.{verb} works inside a workflow function only; call it from a function the mesh runs."
-        )
+        if verb.startswith("activity."):
+            super().__init__(f"{verb} works inside an activity only; call it from a function with @activity.")
+        else:
+            super().__init__(
+                f"workflow.{verb} works inside a workflow function only; call it from a function the mesh runs."
+            )
         self.verb = verb
 
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from meshdata.call.caller import Caller
 from meshdata.call.handle import Handle, HookHandle
-from meshdata.call.options import job_of, refuse_unknown, seconds
+from meshdata.call.options import check_flags, job_of, refuse_unknown, seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import Health, JobInfo, job_info
@@ -332,10 +332,10 @@ class MeshData:
 
     async def exec(
         self,
-        *,
         entity: str,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
+        *,
         id: str | None = None,
         ttl: Duration | None = None,
         wait: bool = True,
@@ -373,6 +373,7 @@ class MeshData:
         self._need_open()
         if unknown:
             refuse_unknown("exec", unknown, self.exec)
+        check_flags(wait=wait, flush=flush, retry_failed=retry_failed, hookable=hookable)
         if timeout is not None:
             seconds(timeout, argument="timeout")
         served = self._registry.served(entity)
@@ -399,12 +400,12 @@ class MeshData:
 
     async def hook(
         self,
-        *,
         entity: str,
         id: str,
         hook_entity: str,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
+        *,
         queue: str | None = None,
         retry: RetryPolicy | None = None,
         **unknown: Never,
@@ -422,6 +423,10 @@ class MeshData:
             refuse_unknown("hook", unknown, self.hook)
         job = job_of(entity, id)
         name = check_entity(hook_entity, argument="hook_entity")
+        functions = self._registry.functions
+        if name not in functions and f"{entity}.{name}" in functions:
+            raise InvalidOptions(f"nothing is connected as {name!r}; did you mean '{entity}.{name}'?",
+                                 argument="hook_entity")
         served = self._registry.served(name)
         if served.bind is not None:
             served.bind(check_args(args), {} if kwargs is None else check_kwargs(kwargs))

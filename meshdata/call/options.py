@@ -1,13 +1,20 @@
 """What a caller may ask for, checked before anything is written."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
 from meshdata.errors import InvalidOptions
 from meshdata.values import Duration, check_entity, check_id, duration_ms, mint_id
 from meshdata.workflow.child import ttl_text
+
+OTHER_WORDS: Final = {
+    "await": "wait", "expire": "ttl", "search": "state", "signal_in": "hookable", "task_queue": "queue",
+    "workflow_id": "id", "hook_name": "hook_entity",
+}  # fmt: skip
+"""What others call an option; capitals are written as in snake_case here."""
 
 
 def refuse_unknown(verb: str, unknown: Mapping[str, Any], known: Callable[..., Any]) -> None:
@@ -17,9 +24,23 @@ def refuse_unknown(verb: str, unknown: Mapping[str, Any], known: Callable[..., A
         InvalidOptions: it names the first of them, and the nearest that exists.
     """
     for name in unknown:
-        near = get_close_matches(name, inspect.signature(known).parameters, n=1)
+        options = inspect.signature(known).parameters
+        snake = re.sub("([A-Z])", r"_\1", name).lower().strip("_")
+        word = OTHER_WORDS.get(snake, snake)
+        near = [word] if word in options else get_close_matches(word, options, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InvalidOptions(f"{verb} has no option {name!r}{hint}", argument=name)
+
+
+def check_flags(**flags: bool | None) -> None:
+    """Refuse what is no truth value: "no" would count as true.
+
+    Raises:
+        InvalidOptions: it names the first of them.
+    """
+    for name, value in flags.items():
+        if value is not None and value is not True and value is not False:
+            raise InvalidOptions(f"True or False is needed; got {value!r}", argument=name)
 
 
 def job_of(entity: str, id: str, *, argument: str = "entity") -> str:

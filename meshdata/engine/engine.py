@@ -85,19 +85,25 @@ class Engine:
             outcome = await self.store.start_job(start, waiter=self.store.process)
             if outcome.word in ("DONE", "EXISTS"):
                 return outcome
-            return await self._await(run, future, timeout_s)
+            if not _heard_of_another(start, future):
+                return await self._await(run, future, timeout_s)
         finally:
             self.waiters.forget(run, future)
+        return await self.outcome(run, timeout_s=timeout_s)
 
     async def begin(self, start: StartJob) -> "asyncio.Future[Outcome]":
         """Start a job, or join the one there, and hear of its end whenever that is: it may be kept no longer."""
-        future = self.waiters.keep(f"0 {start.job}")
+        run = f"0 {start.job}"
+        future = self.waiters.keep(run)
         try:
             outcome = await self.store.start_job(start, waiter=self.store.process)
+            if _heard_of_another(start, future):
+                future = self.waiters.keep(run)
+                outcome = await self._ask(run)
         except BaseException:
             future.cancel()
             raise
-        if outcome.word == "DONE" and not future.done():
+        if outcome.word not in ("CREATED", "PENDING") and not future.done():
             future.set_result(outcome)
         return future
 
@@ -138,3 +144,8 @@ class Engine:
                 job_id=job,
                 timeout_s=timeout_s,
             ) from None
+
+
+def _heard_of_another(start: StartJob, future: "asyncio.Future[Outcome]") -> bool:
+    """Whether an end was heard of that may be the one of the job which this start has taken away and begun anew."""
+    return start.policy != "attach" and future.done()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from meshdata.errors import FINAL_CODES, Fatal, InvalidOptions, MeshError
@@ -10,6 +11,21 @@ from meshdata.values import Duration, duration_ms
 
 def _zero() -> float:
     return 0.0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _class_names(given: Any) -> tuple[str, ...]:
+    # a text by itself would be taken letter by letter
+    if not isinstance(given, (tuple, list, set, frozenset)) or not all(
+        isinstance(one, str) or (isinstance(one, type) and issubclass(one, BaseException)) for one in given
+    ):
+        raise InvalidOptions(
+            f"a tuple of exception classes, or of their names, is needed; got {given!r}", argument="non_retryable"
+        )
+    return tuple(one if isinstance(one, str) else one.__name__ for one in given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +55,13 @@ class RetryPolicy:
                 f"max_attempts is the number of runs in all: at least 1, or None for no limit; got {attempts!r}",
                 argument="max_attempts",
             )
-        if not self.coefficient >= 1:
-            raise InvalidOptions(f"coefficient is at least 1; got {self.coefficient!r}", argument="coefficient")
-        if not 0 <= self.jitter <= 1:
-            raise InvalidOptions(f"jitter is between 0 and 1; got {self.jitter!r}", argument="jitter")
+        if not (_is_number(self.coefficient) and 1 <= self.coefficient < inf):
+            raise InvalidOptions(f"coefficient is a number from 1 on; got {self.coefficient!r}", argument="coefficient")
+        if not (_is_number(self.jitter) and 0 <= self.jitter <= 1):
+            raise InvalidOptions(f"jitter is a number from 0 to 1; got {self.jitter!r}", argument="jitter")
         duration_ms(self.initial, argument="initial")
         duration_ms(self.max_interval, argument="max_interval")
-        names = tuple(n if isinstance(n, str) else n.__name__ for n in self.non_retryable)
-        object.__setattr__(self, "non_retryable", names)
+        object.__setattr__(self, "non_retryable", _class_names(self.non_retryable))
 
     def delay_ms(self, attempts: int, *, dice: Callable[[], float] = _zero) -> int:
         """The pause after `attempts` failed runs, in ms. `dice` gives a number from 0 to 1 for the jitter."""

@@ -35,7 +35,9 @@ class Connected:
 
     def decode(self, payload: bytes) -> Any:
         """A stored result as the function's annotations have it."""
-        return self.function.result(from_json(payload))
+        value = from_json(payload)
+        # None is nothing to convert: an end without a value (`interrupt(throw=False)`) gives it whatever the annotation.
+        return None if value is None else self.function.result(value)
 
 
 class Registry:
@@ -62,7 +64,7 @@ class Registry:
             InvalidOptions: the name is taken by another function, or an option is wrong.
         """
         check_entity(name)
-        function = Function(target)
+        function = Function(target, argument="target")
         known = self.functions.get(name)
         if known is not None and known.function.fn is not target:
             raise InvalidOptions(
@@ -77,6 +79,11 @@ class Registry:
 
     def learn(self, model: type[Any], entity: str | None = None) -> Schema[Any]:
         """Take in the model of an entity's records."""
+        if entity is None and not getattr(model, "__entity__", ""):
+            # A plain pydantic class says no entity itself; it was named where it was connected or indexed.
+            known = [schema for schema in self.schemas.values() if schema.model is model]
+            if len(known) == 1:
+                return known[0]
         schema = schema_of(model, entity)
         self.schemas[schema.entity] = schema
         return schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
@@ -57,6 +58,10 @@ class _RecordType(ModelMetaclass):
                     return field(cls, name)
                 if name == "meta":
                     return meta
+                fields = cls.__pydantic_fields__
+                near = get_close_matches(name, fields, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"its fields are {', '.join(fields)}"
+                raise AttributeError(f"{cls.__name__} has no field {name!r}; {hint}", name=name, obj=cls)
             return super().__getattr__(name)
 
 

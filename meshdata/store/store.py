@@ -1,8 +1,8 @@
 """Store: what the floors above may ask of Redis, one method per script, one typed outcome per call.
 
 A method is one round trip. Every script is idempotent by its own ledger (a fence, a sequence number, a token), so a
-call whose connection broke is sent again; those that are not (`signal`, `hook`, `change` by `incr` or `mult`) say
-that their outcome is unknown. Effects on other partitions leave through the outbox, which `relay` carries over.
+call whose connection broke is sent again; those that are not (`signal`, `hook`, `change` by `incr` or `mult` or of a
+revision) say that their outcome is unknown. Effects on other partitions leave through the outbox, which `relay` carries over.
 """
 
 import asyncio
@@ -382,9 +382,11 @@ class Store:
         self, job: str, op: str, *args: Argument, create: bool = True, expected_rev: int | None = None
     ) -> tuple[str, str]:
         """Change a record from outside: (OK, result), (NOTFOUND, ''), (CONFLICT, revision) or (NOTNUMBER, field)."""
+        # Sent again, one that counts would count twice, and one that names the revision would be refused for its own.
+        repeatable = op in ("set", "delete") and expected_rev is None
         reply = await self._script(
             "change", self.keys.partition(job), job, "1" if create else "0",
-            "" if expected_rev is None else expected_rev, op, *args, resend=op in ("set", "delete"),
+            "" if expected_rev is None else expected_rev, op, *args, resend=repeatable,
         )  # fmt: skip
         return reply[0].decode(), reply[1].decode()
 
@@ -468,7 +470,7 @@ class Store:
         """Apply messages where they are addressed to, and take them out of the outbox.
 
         Raises:
-            StoreUnavailable: the connection is gone. The outbox has to be read again: if Redis was restarted and has lost
+            StoreUnavailable: the connection is gone. The outbox has to be read again: if Redis was restarted and lost
                 its last moments, these messages may not be in it any more, and their numbers are given to others.
         """
         last, more = await self._script("relay", target, source, *messages, wait=False)

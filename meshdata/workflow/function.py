@@ -43,13 +43,13 @@ class Function:
         is_async: whether calling it gives a coroutine.
     """
 
-    def __init__(self, fn: Callable[..., Any], name: str | None = None) -> None:
+    def __init__(self, fn: Callable[..., Any], name: str | None = None, *, argument: str = "fn") -> None:
         if not callable(fn):
-            raise InvalidOptions(f"{type(fn).__name__} cannot be called", argument="fn")
+            raise InvalidOptions(f"{type(fn).__name__} cannot be called", argument=argument)
         inner = _innermost(fn)
         if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
             raise InvalidOptions(
-                f"{_name_of(fn)} is a generator; a function of the mesh returns one value", argument="fn"
+                f"{_name_of(fn)} is a generator; a function of the mesh returns one value", argument=argument
             )
         self.fn = fn
         self.name = name or _name_of(fn)

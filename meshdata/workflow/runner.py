@@ -309,8 +309,9 @@ class Run:
         self.active_at = self.host.loop.time()
         if self.journal.has_more or self.fresh:
             main = self.main
-            # A single task that waits on a durable call itself: nothing else can be astir.
-            if len(self.tasks) == 1 and main is not None and self._waits_on_call(main):
+            # A single task that waits on a durable call itself, and no other call, of which a time limit may just have
+            # been told that it is up: nothing else can be astir.
+            if len(self.tasks) == len(self.calls) == 1 and main is not None and self._waits_on_call(main):
                 self.settled()
             else:
                 self.host.settler.ask(self)

@@ -55,14 +55,14 @@ class State:
 
     def get(self, name: str) -> Coroutine[Any, Any, Any]:
         """One field; None if it is not there."""
-        return self._read(name, decode=lambda values: values[0])
+        return self._read("state.get", name, decode=lambda values: values[0])
 
     def mget(self, *names: str) -> Coroutine[Any, Any, list[Any]]:
         """Several fields, in the order asked for."""
-        return self._read(*names, decode=list)
+        return self._read("state.mget", *names, decode=list)
 
-    def _read(self, *names: str, decode: Callable[[list[Any]], Any]) -> Coroutine[Any, Any, Any]:
-        run, entity = _here("state.mget")
+    def _read(self, verb: str, *names: str, decode: Callable[[list[Any]], Any]) -> Coroutine[Any, Any, Any]:
+        run, entity = _here(verb)
         if not names:
             raise InvalidOptions("name at least one field", argument="names")
 

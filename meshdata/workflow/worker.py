@@ -199,10 +199,15 @@ class Host:
     def _admit(self, run: Run, body: bytes) -> None:
         self.runs[run.name] = run
         self._take(run)
-        start = from_json(body)
-        run.policy = RetryPolicy.from_data(start.get("r"))
-        run.origin = start.get("o") or run.job
-        run.begin(self.call(run.service.function, start["a"], start.get("k") or {}), run.context())
+        try:
+            start = from_json(body)
+            run.policy = RetryPolicy.from_data(start.get("r"))
+            run.origin = start.get("o") or run.job
+            args, kwargs = start["a"], start.get("k") or {}
+        except Exception as error:  # what another version wrote, or nobody: it must not stop the reader
+            self.fail(run, CorruptRecord(f"the start of {run.job} cannot be read: {error}"))
+            return
+        run.begin(self.call(run.service.function, args, kwargs), run.context())
 
     # --- slots --------------------------------------------------------------------------------------------------------
 
@@ -317,10 +322,10 @@ class Host:
         """There is news of a run in the store."""
         self.pull(self.runs[run])
 
-    def drop(self, run: str) -> None:
-        """A run is another's now."""
-        resident = self.runs.get(run)
-        if resident is not None:
+    def drop(self, claim: Claim) -> None:
+        """A run is another's now. (One begun anew under its name, meanwhile, is not.)"""
+        resident = self.runs.get(claim.run)
+        if resident is not None and resident.claim.fence == claim.fence:
             self.forget(resident)
 
     def drop_all(self, partition: int) -> None:
@@ -341,6 +346,8 @@ class Host:
                 self._superseded(run)
             elif kept_seq < seq or kept_length < length:
                 self.lost(run, rewind=True)
+            elif kept_length > length:  # the hint went with the connection
+                self.pull(run)
         at_work = {claim.run for claim in self._at_work}
         for name in await self.store.owned(partition):
             if name not in self.runs and name not in at_work:  # its end, or its rest, is what was lost

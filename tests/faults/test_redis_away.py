@@ -104,6 +104,8 @@ async def own_fleet(fleet: Fleet, server: Server) -> AsyncIterator[Fleet]:
         yield fleet
         await fleet.only_the_living()
         await fleet.stop()
+        left = {key.decode() for key in client.scan_iter(match="mesh:*", count=1000) if client.pttl(key) == -1}
+        assert {key for key in left if key.rpartition(":")[2] not in ("meta", "outseq", "inseq")} == set()
 
 
 @pytest.mark.timeout(90)

@@ -21,14 +21,17 @@ for i = 5, #ARGV do
   local topic = ARGV[i]
   redis.call('SADD', base .. 'topics', topic)
   for _, kind in ipairs({ 'q:', 'c:' }) do redis.pcall('XGROUP', 'CREATE', base .. kind .. topic, 'g', '0', 'MKSTREAM') end
-  for _, run in ipairs(redis.call('SPOP', base .. 'parked:' .. topic, 1000)) do
-    local dim, job = split_run(run)
-    if redis.call('HGET', header_key(dim, job), 'status') == 'parked' then
-      redis.call('HDEL', header_key(dim, job), 'parked')
-      fx.requeue(dim, job)
-      unparked = unparked + 1
+  repeat
+    local parked = redis.call('SPOP', base .. 'parked:' .. topic, 1000)
+    for _, run in ipairs(parked) do
+      local dim, job = split_run(run)
+      if redis.call('HGET', header_key(dim, job), 'status') == 'parked' then
+        redis.call('HDEL', header_key(dim, job), 'parked')
+        fx.requeue(dim, job)
+        unparked = unparked + 1
+      end
     end
-  end
+  until #parked == 0
 end
 redis.call('ZADD', base .. 'procs', real_now() + tonumber(ttl), process)
 return { unparked }

@@ -15,7 +15,8 @@
 --   ...      operations: name, number of arguments, arguments; see lib/operations.lua
 -- RETURNS { word, now, journal length, entries from seen on or '', outbox }
 --   OK        written; entries is '' when nothing but this step's own `done` entries was added
---   STALE     another process has the run, or it is over or gone: nothing was written
+--   STALE     another process has the run, or it is over or gone: nothing was written; or one of the operations ended
+--             it (it interrupted its own job), and those behind were left out
 --   REWIND    the store knows less than the process (it lost its last moments): read the journal anew
 -- HOLDS
 --   (1) a step is applied once: sent again with the same seq, it only answers
@@ -41,7 +42,10 @@ local journal = journal_key(dim, job)
 if h[3] == seq then
   return { 'OK', now, redis.call('LLEN', journal), redis.call('LRANGE', journal, seen, -1), 0 }
 end
-if tonumber(h[3]) ~= tonumber(seq) - 1 then return { 'REWIND', now, 0, '', 0 } end
+-- A journal that is shorter than the process knows it has lost what others wrote, which no step counts.
+if tonumber(h[3]) ~= tonumber(seq) - 1 or redis.call('LLEN', journal) < tonumber(seen) then
+  return { 'REWIND', now, 0, '', 0 }
+end
 -- It gets on, so it was not what its processes died of: what kills them comes no further than before.
 if h[5] then redis.call('HDEL', header, 'deaths') end
 if h[2] == '' then
@@ -54,10 +58,10 @@ if stream ~= '' then
   redis.call('XACK', stream, 'g', message)
   redis.call('XDEL', stream, message)
 end
-fx.stepping, fx.seen = run, seen
+fx.stepping, fx.seen, fx.stopped = run, seen, false
 
 local own, length, only_done, at = 0, -1, true, 10
-while at <= #ARGV do
+while at <= #ARGV and not fx.stopped do
   local name, count = ARGV[at], tonumber(ARGV[at + 1])
   if name == 'done' then
     -- an outcome the process worked out itself: position, kind, code, name, payload
@@ -71,6 +75,7 @@ while at <= #ARGV do
   end
   at = at + 2 + count
 end
+if fx.stopped then return { 'STALE', now, 0, '', fx.outbox } end
 
 if only_done and length == tonumber(seen) + own then return { 'OK', now, length, '', fx.outbox } end
 redis.call('SREM', base .. 'wake:' .. process, run)

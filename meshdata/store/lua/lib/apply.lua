@@ -38,9 +38,15 @@ function fx.apply(m)
   elseif verb == 'flush' then
     fx.flush(m[2])
   elseif verb == 'disown' then
-    -- The parent is over, so nobody is told of the child's end: a job begun anew under its name may await a child of the
-    -- same name.
-    redis.call('HDEL', header_key('0', m[2]), 'parent')
+    -- child, its parent's job, and what is to be done with it: unless the name is another job's by now. The parent is
+    -- over, so nobody is told of the child's end: a job begun anew under its name may await a child of the same name.
+    local header = header_key('0', m[2])
+    local h = redis.call('HMGET', header, 'parent', 'orphan')
+    if h[2] == m[3] or (h[1] and string.match(h[1], '^%d+ %S+ %d+ (.*)$') == m[3]) then
+      redis.call('HDEL', header, 'parent')
+      redis.call('HSET', header, 'orphan', m[3])
+      fx.apply({ unpack(m, 4) })
+    end
   elseif verb == 'childend' then
     local dim, job = split_run(m[2])
     for _, header in ipairs(dim == '0' and { header_key('0', job) } or { header_key(dim, job), header_key('0', job) }) do

@@ -13,6 +13,8 @@ function fx.drop_run(dim, job)
   local hooks, children, remains = fx.loose_ends(dim, job, header)
   for _, child in ipairs(remains) do children[#children + 1] = child end
   if not ended(h[3]) then
+    -- An answer that is kept is an earlier job's.
+    redis.call('DEL', base .. 'a:' .. dim .. ' ' .. job)
     fx.tell_waiters(dim .. ' ' .. job, h[2], 'gone', '')
     if h[4] and h[4] ~= '' then
       local partition, pos, parent = string.match(h[4], '^(%d+) (%S+) (.*)$')
@@ -34,8 +36,7 @@ function fx.flush(job)
     removed = removed + redis.call('DEL', header_key(tostring(dim), job), journal_key(tostring(dim), job))
   end
   for _, child in ipairs(children) do
-    fx.send(child[2], { 'disown', child[1] })
-    fx.send(child[2], { 'flush', child[1] })
+    fx.send(child[2], { 'disown', child[1], job, 'flush', child[1] })
   end
   return removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job)
 end

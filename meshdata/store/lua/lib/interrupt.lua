@@ -23,6 +23,7 @@ function fx.revoke(dim, job)
   -- %.0f, because .. writes a number of so many digits as 1.79e+15
   local fence = string.format('%.0f', redis.call('HINCRBY', header, 'fence', 1))
   local run = dim .. ' ' .. job
+  if run == fx.stepping then fx.stopped = true end
   redis.call('ZREM', base .. 'timers', 'q ' .. run)
   if owner and owner ~= '' then redis.call('PUBLISH', base .. 'hint:' .. owner, 'x ' .. fence .. ' ' .. run) end
 end
@@ -46,8 +47,8 @@ function fx.interrupt(job, payload, problem, descend, throw, ttl, asker)
     for _, child in ipairs(children) do
       redis.call('HDEL', header_key('0', job), 'c:' .. child[1])
       redis.call('HSET', header_key('0', job), 'e:' .. child[1], child[2])
-      fx.send(child[2], { 'disown', child[1] })
-      fx.send(child[2], { 'interrupt', child[1], payload, problem, descend, throw, ttl, '' })
+      local interrupt = { 'interrupt', child[1], payload, problem, descend, throw, ttl, '' }
+      fx.send(child[2], { 'disown', child[1], job, unpack(interrupt) })
     end
   end
   fx.answer(asker, 'ok', 'null')

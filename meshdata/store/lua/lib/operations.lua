@@ -2,6 +2,7 @@
 -- the header first; an effect on something else is a message to its partition.
 --- @include apply
 --- @include append
+--- @include ended
 --- @include pack
 local operations = {}
 
@@ -83,7 +84,9 @@ function operations.state(a, dim, job)
   else
     local arguments = {}
     for i = 4, #a do arguments[i - 3] = a[i] end
-    word, result = fx.change_record(job, a[3], arguments, 'running')
+    -- A hook may outlive the main function: the record says how that stands.
+    local main = dim ~= '0' and redis.call('HGET', header_key('0', job), 'status')
+    word, result = fx.change_record(job, a[3], arguments, ended(main) and main or 'running')
   end
   append(dim, job, a[1], 'state', word == 'OK' and 'ok' or 'notnumber', a[2], result)
 end
