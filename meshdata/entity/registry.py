@@ -36,7 +36,7 @@ class Connected:
     def decode(self, payload: bytes) -> Any:
         """A stored result as the function's annotations have it."""
         value = from_json(payload)
-        # None is nothing to convert: an end without a value (`interrupt(throw=False)`) gives it whatever the annotation.
+        # None is nothing to convert: an end without a value (`interrupt(throw=False)`) gives it, whatever is annotated.
         return None if value is None else self.function.result(value)
 
 

@@ -2,7 +2,8 @@
 
 A method is one round trip. Every script is idempotent by its own ledger (a fence, a sequence number, a token), so a
 call whose connection broke is sent again; those that are not (`signal`, `hook`, `change` by `incr` or `mult` or of a
-revision) say that their outcome is unknown. Effects on other partitions leave through the outbox, which `relay` carries over.
+revision) say that their outcome is unknown. Effects on other partitions leave through the outbox, which `relay` carries
+over.
 """
 
 import asyncio
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 READY_TIMEOUT_S: Final = 30.0
 """How long a call waits for a lost connection to come back before it gives up."""
+
+CANNOT_WRITE: Final = ("OOM", "MISCONF")
+"""Answers of a server that is full, or cannot save: it may write again later, and a run waits for that."""
 
 LEASE_ENTRIES: Final = 2_000
 """Journal entries a lease returns at once; longer journals are read on in pieces of this many."""
@@ -482,6 +486,8 @@ def _translated(error: Exception, args: Sequence[Argument]) -> Exception:
     """Redis's words as ours."""
     text = str(error)
     low = text.lower()
+    if text.startswith(CANNOT_WRITE):
+        return StoreUnavailable(f"Redis refuses to write: {text}")
     verb = str(args[0]).upper() if args else ""
     if verb.startswith("FT."):
         if "no such index" in low or "unknown index name" in low or ("not found" in low and "index" in low):

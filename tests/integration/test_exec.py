@@ -18,7 +18,7 @@ import pydantic
 import pytest
 import redis
 
-from meshdata import MeshData, RetryPolicy
+from meshdata import MeshData, RetryPolicy, workflow
 from meshdata.errors import (
     Fatal,
     InvalidOptions,
@@ -29,6 +29,7 @@ from meshdata.errors import (
     RecordNotFound,
     UsageError,
 )
+from meshdata.store.messages import StartJob
 from tests.integration.conftest import Eventually, OpenMesh
 
 
@@ -805,3 +806,50 @@ async def test_a_process_that_connected_nothing_executes(
     out, err = await asyncio.wait_for(process.communicate(), 40)
     assert (out.decode().strip(), err.decode(), process.returncode) == ("hello process!", "", 0)
     assert await mesh.exec(entity="greet", args=["other"], id="p", ttl="1 minute") == "hello process!"
+
+
+async def test_a_job_run_anew_does_not_answer_with_the_end_of_the_one_before(
+    mesh: MeshData, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = 0
+
+    async def waiting() -> int:
+        nonlocal runs
+        runs += 1
+        mine = runs
+        await workflow.wait_for(f"go{mine}")
+        return mine
+
+    await mesh.connect("waiting", waiting)
+    start_job = mesh.store.start_job
+    for wait in (True, False):
+        runs = 0
+        old = asyncio.create_task(mesh.exec(entity="waiting", id="x", ttl="1 minute", flush=True))
+        await eventually(lambda: runs == 1)
+
+        async def late(*args: Any, _old: asyncio.Task[Any] = old, **options: Any) -> Any:
+            # The end of the old job is heard when the new one is awaited already and not yet begun.
+            monkeypatch.undo()
+            await mesh.signal("go1")
+            assert await _old == 1
+            return await start_job(*args, **options)
+
+        monkeypatch.setattr(mesh.store, "start_job", late)
+        new = asyncio.create_task(mesh.exec(entity="waiting", id="x", ttl="1 minute", flush=True, wait=wait))
+        await eventually(lambda: runs == 2)
+        await mesh.signal("go2")
+        assert (await new if wait else await (await new)) == 2
+
+
+async def test_a_start_that_cannot_be_read_fails_and_stops_nobody(mesh: MeshData, eventually: Eventually) -> None:
+    async def echo(n: int) -> int:
+        return n
+
+    await mesh.connect("echo", echo)
+    await mesh.store.start_job(StartJob("echo:bad", "echo", b"no json", "echo", ttl="60000"))
+    assert await mesh.exec(entity="echo", args=[1]) == 1
+
+    async def has_failed() -> bool:
+        return (await mesh.info("echo", "bad")).status == "failed"
+
+    await eventually(has_failed)

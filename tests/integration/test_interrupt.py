@@ -380,3 +380,45 @@ async def test_without_a_ttl_the_jobs_own_holds(mesh: MeshData, redis_client: re
     await job.interrupt()
     for key in redis_client.scan_iter(match=f"mesh:{{{namespace}*job:j", count=1000):
         assert 3_590_000 < redis_client.pttl(key) <= 3_600_000, key
+
+
+async def test_a_job_that_interrupts_itself_does_nothing_after_that(mesh: MeshData) -> None:
+    async def suicide() -> None:
+        # All three go out in one step.
+        await asyncio.gather(
+            workflow.interrupt("suicide", "s", reason="r" * 100), workflow.state.incr("n"), workflow.sleep_for("1 hour")
+        )
+
+    await mesh.connect("suicide", suicide)
+    for _ in range(2):
+        with pytest.raises(JobInterrupted, match="rrr"):
+            await mesh.exec(entity="suicide", id="s", ttl="1 minute")
+    assert "n" not in await mesh.raw("suicide", "s")
+
+
+async def test_to_flush_a_job_spares_another_that_has_its_childs_name_now(
+    mesh: MeshData, eventually: Eventually
+) -> None:
+    async def child(n: int) -> int:
+        return n
+
+    async def parent(id: str) -> Any:
+        return await workflow.exec_child("child", [1], id=id, ttl="1 minute")
+
+    await mesh.connect("child", child)
+    await mesh.connect("parent", parent)
+    for id in ("theirs", "ours"):
+        await mesh.exec(entity="parent", id=id, args=[id], ttl="1 minute")
+    await mesh.exec(entity="child", id="theirs", args=[2], ttl="1 minute", flush=True)
+    await mesh.flush("parent", "theirs")
+    await mesh.flush("parent", "ours")
+
+    async def is_flushed() -> bool:
+        try:
+            await mesh.info("child", "ours")
+        except JobNotFound:
+            return True
+        return False
+
+    await eventually(is_flushed)
+    assert await mesh.handle("child", "theirs") == 2

@@ -928,3 +928,99 @@ async def test_a_failed_child_is_told_again_on_replay(two: list[MeshData], event
     assert await handle.result(timeout=10) == 1
     assert seen[0][1:] == seen[1][1:] == ["KeyError", "'k'", "broken:wf.a/0:1", 500]
     assert seen[0][0] != seen[1][0]
+
+
+async def test_time_limits_that_are_up_together_take_the_same_way_on_replay(
+    mesh: MeshData, eventually: Eventually
+) -> None:
+    ways: list[list[str]] = []
+
+    @activity
+    async def work() -> int:
+        return 1
+
+    async def limited() -> None:
+        way: list[str] = []
+        try:
+            async with workflow.timeout("1 hour"):
+                try:
+                    async with workflow.timeout("1 hour"):
+                        await workflow.wait_for("never")
+                except TimeoutError:
+                    way.append("inner")
+                    await workflow.wait_for("never")
+        except TimeoutError:
+            way.append("outer")
+        await work()
+        ways.append(way)
+        await workflow.wait_for("go")
+
+    await mesh.connect("limited", limited)
+    result = asyncio.create_task(mesh.exec(entity="limited", id="x", ttl="1 minute"))
+    _, run = await until_resident([mesh], "limited:x")
+    await eventually(lambda: len(run.calls) == 3 and run.is_waiting)
+    # Both hints of one script are read in one tick of the loop.
+    timers = mesh.store.keys.base(run.partition) + "timers"
+    await mesh.store.command(run.partition, "ZADD", timers, 1, "d 0:2 0 limited:x", 2, "d 0:1 0 limited:x")
+    await mesh.store.fire(run.partition)
+    await eventually(lambda: len(ways) == 1)
+    await hand_over(mesh, run)
+    await eventually(lambda: len(ways) == 2)
+    assert ways == [["inner", "outer"]] * 2
+    await mesh.signal("go")
+    await result
+
+
+async def test_news_whose_hint_went_with_a_connection_are_read_after_it(mesh: MeshData, eventually: Eventually) -> None:
+    async def waiting() -> Any:
+        return await workflow.wait_for("key")
+
+    await mesh.connect("waiting", waiting)
+    result = asyncio.create_task(mesh.exec(entity="waiting", id="x", ttl="1 minute"))
+    _, run = await until_resident([mesh], "waiting:x")
+    await eventually(lambda: run.is_waiting)
+    mesh._engine.on_run_hint = None
+    await mesh.signal("key", 5)
+
+    async def has_come() -> bool:
+        return len(await mesh.store.entries(run.name, 0)) == 2
+
+    await eventually(has_come)
+    await mesh.store.forget_news(run.partition, [run.name])  # as by a look that came just before
+    await mesh._host.verify(run.partition)
+    assert await asyncio.wait_for(result, 5) == 5
+
+
+async def test_a_lease_that_came_too_late_does_not_cost_the_run_begun_anew(
+    open_mesh: OpenMesh, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh = await open_mesh(life_sign="5 minutes")
+    begun: list[int] = []
+    gate = asyncio.Event()
+
+    async def waiting(n: int) -> int:
+        begun.append(n)
+        await gate.wait()
+        return n
+
+    await mesh.connect("waiting", waiting)
+    old = asyncio.create_task(mesh.exec(entity="waiting", args=[1], id="x", ttl="1 minute"))
+    _, run = await until_resident([mesh], "waiting:x")
+    await eventually(lambda: begun == [1])
+    run.began_at -= 10
+    beat, held = mesh.store.beat, []
+    monkeypatch.setattr(mesh._router, "_handlers", {"waiting": held.append})
+    new = asyncio.create_task(mesh.exec(entity="waiting", args=[2], id="x", ttl="1 minute", flush=True))
+    await eventually(lambda: held)
+
+    async def slow(*args: Any, **options: Any) -> Any:
+        answer = await beat(*args, **options)
+        mesh._host.handle(held[0])  # the new run's message is read before the answer is
+        await eventually(lambda: begun == [1, 2])
+        return answer
+
+    monkeypatch.setattr(mesh.store, "beat", slow)
+    await mesh._leases.beat(run.partition)
+    monkeypatch.undo()
+    gate.set()
+    assert await asyncio.wait_for(asyncio.gather(old, new), 5) == [2, 2]

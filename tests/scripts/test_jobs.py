@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meshdata.errors import StoreUnavailable
+from meshdata.store.lane import ConnectionLost, Lane
 from meshdata.store.messages import Claim, Outcome, StartJob
 
 if TYPE_CHECKING:
@@ -264,3 +267,31 @@ async def test_a_hook_of_a_job_begun_anew_does_not_meet_the_hook_of_the_one_befo
         await bench.store.finish(Claim(hook.run, hook.fence), seq=0, status="completed", code="ok", payload=b"1")
         # Gone as by the end of its ttl: the hook's end is kept longer.
         bench.redis.delete(f"{bench.base(JOB)}j:{JOB}", f"{bench.base(JOB)}l:{JOB}", f"{bench.base(JOB)}own:one")
+
+
+async def test_whoever_awaits_a_flushed_job_is_not_given_the_answer_of_an_earlier_one(bench: Bench) -> None:
+    claim = await bench.take()
+    await bench.store.result("0 thing:1", waiter="one")
+    await finish(bench, claim)
+    bench.redis.delete(f"{bench.base(JOB)}j:{JOB}", f"{bench.base(JOB)}l:{JOB}")  # as a second after its end
+    assert (await bench.store.result("0 thing:1", waiter="one")).word == "DONE"
+    await bench.start()
+    assert (await bench.store.result("0 thing:1", waiter="one")).word == "PENDING"
+    await bench.store.flush(JOB)
+    assert (await bench.store.result("0 thing:1", waiter="one")).word == "NOTFOUND"
+
+
+async def test_a_change_of_a_revision_is_not_sent_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await bench.store.change(JOB, "set", 1, "n", "1")
+    call = Lane.call
+
+    def cut(lane: Lane, *args: Any) -> asyncio.Future[Any]:
+        monkeypatch.undo()
+        sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        call(lane, *args).add_done_callback(lambda _: sent.set_exception(ConnectionLost(sent=True)))
+        return sent
+
+    monkeypatch.setattr(Lane, "call", cut)
+    with pytest.raises(StoreUnavailable, match="unknown"):
+        await bench.store.change(JOB, "set", 1, "n", "2", expected_rev=1)
+    assert bench.record(JOB)["n"] == "2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -333,3 +334,12 @@ async def test_beat_tells_of_messages_left_in_the_outbox(two_partitions: Bench, 
     await store._outbox.close()
     assert (await store.beat(0, ttl_ms=60_000)).relay == []
     assert bench.journal(job)[1].payload == b"false"
+
+
+async def test_all_parked_runs_get_another_chance_however_many(bench: Bench) -> None:
+    count = 1_100
+    await asyncio.gather(*(bench.start(f"thing:{n}") for n in range(count)))
+    claims = {claim.run: claim for claim in bench.claims("thing:0")}.values()
+    park = (bench.store.suspend(claim, seen=1, how="parked", problem="unfit") for claim in claims)
+    assert set(await asyncio.gather(*park)) == {"OK"}
+    assert await bench.store.join(0, ["work"], ttl_ms=60_000) == count

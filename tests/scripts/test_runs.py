@@ -321,3 +321,24 @@ async def test_a_script_that_fails_says_which_it_was(bench: Bench) -> None:
     claim = await bench.take()
     with pytest.raises(ScriptFailed, match="step"):
         await bench.store.step(claim, seq=1, seen=1, operations=["no such operation", 0])
+
+
+async def test_a_step_whose_outcomes_the_store_has_lost_is_not_taken(bench: Bench) -> None:
+    claim = await bench.take()
+    await bench.store.step(claim, seq=1, seen=1, operations=["wait", 4, "0:2", "key", 0, ""])
+    # It was told of the signal; Redis was restarted and has lost that.
+    before = bench.everything()
+    assert (await bench.store.step(claim, seq=2, seen=2, operations=DONE)).word == "REWIND"
+    assert bench.everything() == before
+
+
+async def test_a_step_that_ends_its_own_run_does_nothing_after_that(bench: Bench) -> None:
+    claim = await bench.take(ttl="60000", record=True)
+    end = b'{"message":"%s"}' % (b"x" * 100)
+    interrupt = ["ask", 14, "0:2", "interrupt", 0, JOB, "interrupt", JOB, end, "why", "1", "1", "", "@"]
+    interrupt[1] = len(interrupt) - 2
+    behind = [*["state", 5, "0:3", "incr", "incr", "n", "1"], *["timer", 3, "0:4", "sleep", 100_000]]
+    stepped = await bench.store.step(claim, seq=1, seen=1, operations=[*DONE, *interrupt, *behind])
+    assert stepped.word == "STALE"
+    assert await bench.store.result(RUN) == Outcome("DONE", "err", end)
+    assert (bench.timers(JOB), bench.record(JOB)["_status"], "n" in bench.record(JOB)) == ({}, "interrupted", False)
