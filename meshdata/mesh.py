@@ -96,7 +96,10 @@ class MeshData:
             argument="namespace",
         )
         self._partitions = _whole(partitions, "partitions", 1, MOST_PARTITIONS)
-        wanted = concurrency if concurrency is not None else int(environment.get("MESHDATA_CONCURRENCY", "100"))
+        wanted: Any = concurrency
+        if wanted is None:
+            wanted = environment.get("MESHDATA_CONCURRENCY", "100")
+            wanted = int(wanted) if wanted.isdecimal() else wanted
         self._concurrency = _whole(wanted, "concurrency", 1, 100_000) or 100
         self._resident_limit = _whole(resident_limit, "resident_limit", 1, 10_000_000) or 1
         life_sign_ms = duration_ms(life_sign, argument="life_sign") or 0
@@ -425,8 +428,9 @@ class MeshData:
         name = check_entity(hook_entity, argument="hook_entity")
         functions = self._registry.functions
         if name not in functions and f"{entity}.{name}" in functions:
-            raise InvalidOptions(f"nothing is connected as {name!r}; did you mean '{entity}.{name}'?",
-                                 argument="hook_entity")
+            raise InvalidOptions(
+                f"nothing is connected as {name!r}; did you mean '{entity}.{name}'?", argument="hook_entity"
+            )
         served = self._registry.served(name)
         if served.bind is not None:
             served.bind(check_args(args), {} if kwargs is None else check_kwargs(kwargs))

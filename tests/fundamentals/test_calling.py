@@ -12,6 +12,7 @@ async def test_connect_a_function_and_execute_it(mesh: MeshData) -> None:
     await mesh.connect("greet", greet)
 
     assert await mesh.exec(entity="greet", args=["world"]) == "Hello, world!"
+    assert await mesh.exec("greet", ["you"]) == "Hello, you!"
 
 
 async def test_what_connect_gives_back_is_called_like_the_function(mesh: MeshData) -> None:

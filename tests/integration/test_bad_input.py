@@ -223,6 +223,33 @@ async def test_an_unknown_option_is_named_with_the_likely_one(served: MeshData) 
 
 
 @pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("expire", "ttl"), ("taskQueue", "queue"), ("workflowId", "id"), ("await_", "wait"), ("signalIn", "hookable")],
+)
+async def test_an_option_named_as_others_name_it_is_told_its_name_here(
+    served: MeshData, theirs: str, ours: str
+) -> None:
+    with pytest.raises(InvalidOptions, match=f"did you mean '{ours}'") as caught:
+        await served.exec(entity="greet", args=["x"], **{theirs: "x"})
+    refused(caught, theirs)
+
+
+@pytest.mark.parametrize("flag", ["wait", "flush", "retry_failed", "hookable"])
+async def test_a_flag_that_is_no_truth_value(served: MeshData, flag: str) -> None:
+    with pytest.raises(InvalidOptions) as caught:
+        await served.exec(entity="greet", args=["x"], id="x", **{flag: "no"})
+    refused(caught, flag)
+
+
+async def test_a_hook_without_its_entity_is_told_its_whole_name(mesh: MeshData) -> None:
+    entity = await mesh.connect("greet", greet)
+    await entity.hook("again")(greet)
+    with pytest.raises(InvalidOptions, match=r"greet\.again") as caught:
+        await mesh.hook("greet", "x", "again", ["x"])
+    refused(caught, "hook_entity")
+
+
+@pytest.mark.parametrize(
     "options", [{"queue": "a:b"}, {"queue": ""}, {"retry": 3}, {"retry": {"max_attempts": 3}}], ids=str
 )
 async def test_options_of_the_wrong_kind(served: MeshData, options: dict[str, Any]) -> None:
@@ -241,6 +268,8 @@ async def test_options_of_the_wrong_kind(served: MeshData, options: dict[str, An
     [
         {"max_attempts": 0}, {"max_attempts": -1}, {"max_attempts": 1.5}, {"initial": "soon"}, {"initial": -1},
         {"coefficient": 0.5}, {"max_interval": "never"}, {"jitter": 2}, {"jitter": -0.1},
+        {"coefficient": "2"}, {"coefficient": float("inf")}, {"jitter": None}, {"non_retryable": "ValueError"},
+        {"non_retryable": ValueError}, {"non_retryable": (int,)}, {"non_retryable": (7,)}, {"non_retryable": None},
     ],
     ids=str,
 )  # fmt: skip
@@ -256,8 +285,9 @@ async def test_a_target_that_cannot_be_served(served: MeshData) -> None:
         yield 1
 
     for target in (None, "greet", 7, numbers):
-        with pytest.raises(InvalidOptions):
+        with pytest.raises(InvalidOptions) as caught:
             served.connect("other", target)  # type: ignore[call-overload]
+        refused(caught, "target")
     for concurrency in (0, -1, 1.5, "many", True):
         with pytest.raises(InvalidOptions) as caught:
             served.connect("other", greet, concurrency=concurrency)  # type: ignore[call-overload]
@@ -290,6 +320,13 @@ def test_a_mesh_that_cannot_be(redis_url: str, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOptions) as caught:
         MeshData(redis_url, **options)
     refused(caught, argument)
+
+
+def test_a_concurrency_in_the_environment_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESHDATA_CONCURRENCY", "many")
+    with pytest.raises(InvalidOptions) as caught:
+        MeshData()
+    refused(caught, "concurrency")
 
 
 async def test_another_number_of_partitions_than_the_namespace_has(

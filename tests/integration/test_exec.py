@@ -808,37 +808,34 @@ async def test_a_process_that_connected_nothing_executes(
     assert await mesh.exec(entity="greet", args=["other"], id="p", ttl="1 minute") == "hello process!"
 
 
+@pytest.mark.parametrize("wait", [True, False], ids=["exec", "handle"])
 async def test_a_job_run_anew_does_not_answer_with_the_end_of_the_one_before(
-    mesh: MeshData, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    mesh: MeshData, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, wait: bool
 ) -> None:
-    runs = 0
+    runs: list[int] = []
 
-    async def waiting() -> int:
-        nonlocal runs
-        runs += 1
-        mine = runs
-        await workflow.wait_for(f"go{mine}")
-        return mine
+    async def waiting(n: int) -> int:
+        runs.append(n)
+        await workflow.wait_for(f"go{n}")
+        return n
 
     await mesh.connect("waiting", waiting)
     start_job = mesh.store.start_job
-    for wait in (True, False):
-        runs = 0
-        old = asyncio.create_task(mesh.exec(entity="waiting", id="x", ttl="1 minute", flush=True))
-        await eventually(lambda: runs == 1)
+    old = asyncio.create_task(mesh.exec(entity="waiting", args=[1], id="x", ttl="1 minute"))
+    await eventually(lambda: runs == [1])
 
-        async def late(*args: Any, _old: asyncio.Task[Any] = old, **options: Any) -> Any:
-            # The end of the old job is heard when the new one is awaited already and not yet begun.
-            monkeypatch.undo()
-            await mesh.signal("go1")
-            assert await _old == 1
-            return await start_job(*args, **options)
+    async def late(*args: Any, **options: Any) -> Any:
+        # The end of the old job is heard when the new one is awaited already and not yet begun.
+        await mesh.signal("go1")
+        assert await old == 1
+        return await start_job(*args, **options)
 
-        monkeypatch.setattr(mesh.store, "start_job", late)
-        new = asyncio.create_task(mesh.exec(entity="waiting", id="x", ttl="1 minute", flush=True, wait=wait))
-        await eventually(lambda: runs == 2)
-        await mesh.signal("go2")
-        assert (await new if wait else await (await new)) == 2
+    monkeypatch.setattr(mesh.store, "start_job", late)
+    call = mesh.exec(entity="waiting", args=[2], id="x", ttl="1 minute", flush=True, wait=wait)
+    new = asyncio.create_task(call)
+    await eventually(lambda: runs == [1, 2])
+    await mesh.signal("go2")
+    assert (await new if wait else await (await new)) == 2
 
 
 async def test_a_start_that_cannot_be_read_fails_and_stops_nobody(mesh: MeshData, eventually: Eventually) -> None:

@@ -289,4 +289,4 @@ async def test_awaiting_a_hook_that_nobody_serves_times_out_and_goes_on(
 async def test_a_hook_that_writes_state_leaves_the_status_of_a_job_that_is_over(subscribed: MeshData) -> None:
     await (await subscribed.handle("greeting", "jo").hook("greeting.unsubscribe", ["bored"]))
     record = await subscribed.raw("greeting", "jo")
-    assert (record["_status"], record["reason"]) == ("completed", "bored")
+    assert (record["_status"], record["reason"]) == (b"completed", b"bored")

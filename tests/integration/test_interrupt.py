@@ -343,6 +343,16 @@ async def test_without_throw_waiters_get_none(mesh: MeshData) -> None:
     assert (info.status, info.error) == ("interrupted", None)
 
 
+async def test_without_throw_none_is_given_whatever_the_function_returns(mesh: MeshData) -> None:
+    async def until_told() -> str:
+        return str(await workflow.wait_for("never"))
+
+    await mesh.connect("job", until_told)
+    job = await mesh.exec("job", id="j", ttl="1 minute", wait=False)
+    await job.interrupt(throw=False)
+    assert await job.result(timeout=5) is None
+
+
 async def test_what_is_unknown_or_over_is_an_error(mesh: MeshData) -> None:
     async def quick() -> None: ...
 

@@ -205,6 +205,7 @@ async def test_a_plain_pydantic_class_serves_as_model(mesh: MeshData) -> None:
     await mesh.exec(entity="thing", args=["red", 3], id="t", ttl="1 minute")
     assert await mesh.get("thing", "t", "size") == {"size": 3}
     assert (await mesh.find("thing").where(field(Thing, "colour") == "red"))[0] == Thing(colour="red", size=3)
+    assert await mesh.find(Thing).count() == 1  # its entity was named when it was connected
 
 
 # --- what does not fit ------------------------------------------------------------------------------------------------
@@ -239,7 +240,7 @@ async def test_queries_that_cannot_be_right_are_refused(users: MeshData) -> None
         users.find(User).where([{"field": "nickname", "is": "=", "value": "x"}])
     with pytest.raises(QueryInvalid):
         users.find(User).where()
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="User has no field 'nickname'; did you mean 'name'"):
         _ = User.nickname
 
 
