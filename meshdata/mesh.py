@@ -435,6 +435,8 @@ class MeshData:
         if served.bind is not None:
             served.bind(check_args(args), {} if kwargs is None else check_kwargs(kwargs))
         body = start_body(args, kwargs, served.retry if retry is None else retry)
+        if served.check is not None:
+            served.check(body)
         topic = served.topic or name if queue is None else topic_of(name, queue)
         word, dimension = await self._store.hook(job, topic=topic, body=body, name=name)
         if word == "NOTFOUND":

@@ -19,6 +19,7 @@ class Served:
     """What this process knows of an entity it calls; all of it may be unknown, the call works all the same."""
 
     bind: Callable[[Sequence[Any], Mapping[str, Any]], None] | None = None
+    check: Callable[[bytes], None] | None = None
     decode: Callable[[bytes], Any] = from_json
     ttl: Duration | None = None
     topic: str = ""
@@ -67,6 +68,8 @@ class Caller:
         if served.bind is not None:
             served.bind(check_args(args), {} if kwargs is None else check_kwargs(kwargs))
         body = start_body(args, kwargs, served.retry if retry is None else retry)
+        if served.check is not None:
+            served.check(body)
         start = StartJob(job, served.topic or topic_of(entity, queue), body, entity, text)
         if id is not None:
             start.record = True

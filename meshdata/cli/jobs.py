@@ -29,6 +29,14 @@ def fields_of(pairs: list[str], *, option: str) -> dict[str, Any]:
     return fields
 
 
+def time_of(text: str) -> float | str:
+    """A duration as a command line gives it: a bare number is seconds there, because everything is text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def execute(
     place: Place,
     entity: str,
@@ -55,7 +63,10 @@ def execute(
             handle = await mesh.exec(entity=entity, args=args, kwargs=named, state=seeds, wait=False, **options)
             show(place, {"entity": handle.entity, "id": handle.id} if place.as_json else handle.id)
             return
-        show(place, await mesh.exec(entity=entity, args=args, kwargs=named, state=seeds, timeout=timeout, **options))
+        show(
+            place,
+            await mesh.exec(entity=entity, args=args, kwargs=named, state=seeds, timeout=time_of(timeout), **options),
+        )
 
     return with_mesh(place, body)
 
@@ -164,7 +175,7 @@ def hook(place: Place, entity: str, id: str, hook_entity: str, words: list[str],
         name = hook_entity if "." in hook_entity else f"{entity}.{hook_entity}"
         args = [value_of(word) for word in words]
         handle = await mesh.hook(entity=entity, id=id, hook_entity=name, args=args)
-        show(place, await handle.result(timeout=timeout) if wait else handle.dimension)
+        show(place, await handle.result(timeout=time_of(timeout)) if wait else handle.dimension)
 
     return with_mesh(place, body)
 

@@ -274,4 +274,8 @@ class Router:
             return
         claim = Claim(run.decode(), data.get(b"f", b"").decode(), stream, number)
         position, ms = data.get(b"p", b"").decode(), int(data.get(b"t", 0))
-        handler(Message(topic, partition, claim, data.get(b"b"), position, ms, again))
+        try:
+            handler(Message(topic, partition, claim, data.get(b"b"), position, ms, again))
+        except Exception:
+            # One message must not cost the others of its batch; it stays pending, and goes to whoever takes over.
+            logger.exception("a message could not be handed over", extra={"run": claim.run})

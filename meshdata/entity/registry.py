@@ -71,7 +71,7 @@ class Registry:
                 f"{name!r} is connected to {known.function.name}; one name stands for one function", argument="entity"
             )
         one = Connected(name, function, queue, ttl, retry, concurrency)
-        one.served = Served(function.bind, one.decode, ttl, one.topic, retry)
+        one.served = Served(function.bind, function.check_arguments, one.decode, ttl, one.topic, retry)
         self.functions[name] = one
         if model is not None:
             self.learn(model, name)

@@ -8,6 +8,7 @@ over.
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -491,6 +492,8 @@ def _translated(error: Exception, args: Sequence[Argument]) -> Exception:
     verb = str(args[0]).upper() if args else ""
     if verb.startswith("FT."):
         if "no such index" in low or "unknown index name" in low or ("not found" in low and "index" in low):
-            return IndexNotFound(text)
+            named = re.search(r"idx:([^:\s]+)", text)
+            of = f" of {named[1]!r}" if named else ""
+            return IndexNotFound(f"there is no index{of}; make it by `await mesh.create_index(model)`")
         return QueryInvalid(text)
     return ScriptFailed(text, script=verb.lower())

@@ -12,6 +12,7 @@ from meshdata.errors import (
     CODE_EXHAUSTED,
     CODE_FAILED,
     CODE_FATAL,
+    CODE_TIMEOUT,
     Fatal,
     JobFailed,
     MeshError,
@@ -56,6 +57,7 @@ class Endings:
         if error is None:
             try:
                 payload = to_json(task.result(), argument="result")
+                run.service.function.check_result(payload)
             except MeshError as unfit:
                 error = unfit
             else:
@@ -124,6 +126,8 @@ def failure_code(error: BaseException, policy: RetryPolicy, attempts: int) -> in
     """The code a failure is stored with: fatal, attempts used up, or plain."""
     if isinstance(error, Fatal):
         return CODE_FATAL
+    if isinstance(error, TimeoutError):
+        return CODE_TIMEOUT
     if isinstance(error, MeshError) and is_final(error):
         return error.code
     if policy is not ONCE and policy.max_attempts is not None and attempts >= policy.max_attempts:

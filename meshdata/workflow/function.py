@@ -21,6 +21,7 @@ from typing_extensions import TypeAliasType
 
 from meshdata.errors import InvalidOptions, JobFailed
 from meshdata.telemetry import get_logger
+from meshdata.values import from_json
 
 logger = get_logger(__name__)
 
@@ -115,9 +116,7 @@ class Function:
         Raises:
             InvalidOptions: a value does not fit its annotation; `.argument` is the path to it, e.g. "user.address.zip".
         """
-        types_of = self._parameter_types
-        if types_of is None:
-            types_of = self._parameter_types = self._read_parameter_types()
+        types_of = self._types_taken()
         if not types_of:
             return args, kwargs
         if args:
@@ -144,10 +143,29 @@ class Function:
         Raises:
             InvalidOptions: it does not fit the return annotation; `.argument` is "return" and the path.
         """
-        types_of = self._return_types
-        if types_of is None:
-            types_of = self._return_types = self._read_return_type()
+        types_of = self._types_given()
         return _convert(types_of, "return", value, "return") if types_of else value
+
+    def check_arguments(self, body: bytes) -> None:
+        """Refuse a call's body (`a` and `k`, as JSON) whose values do not fit the annotations; see `arguments`."""
+        if self._types_taken():
+            said = from_json(body)
+            self.arguments(list(said["a"]), said.get("k") or {})
+
+    def check_result(self, payload: bytes) -> None:
+        """Refuse a result, as JSON, that does not fit the annotation; None says nothing of a type, and always does."""
+        if payload != b"null" and self._types_given():
+            self.result(from_json(payload))
+
+    def _types_taken(self) -> Types:
+        if self._parameter_types is None:
+            self._parameter_types = self._read_parameter_types()
+        return self._parameter_types
+
+    def _types_given(self) -> Types:
+        if self._return_types is None:
+            self._return_types = self._read_return_type()
+        return self._return_types
 
     async def run(self, in_thread: InThread, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call it: a coroutine function on the loop, a plain one in a thread."""

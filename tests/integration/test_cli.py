@@ -50,7 +50,7 @@ async def bill(plan: str) -> str:
     return f"billed for {plan}"
 
 
-async def patient(key: str) -> str:
+async def patient(key: str) -> object:
     return await workflow.wait_for(key)
 
 

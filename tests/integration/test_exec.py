@@ -278,15 +278,47 @@ async def test_the_door_needs_no_connect_and_gives_plain_values_then(mesh: MeshD
     assert await mesh.exec(entity="when", args=[day]) == datetime(2024, 1, 2, tzinfo=UTC)
 
 
-async def test_an_argument_of_the_wrong_type_fails_the_job_by_name(mesh: MeshData) -> None:
+async def test_an_argument_of_the_wrong_type_is_refused_where_the_function_is_known(mesh: MeshData) -> None:
     async def double(n: int) -> int:
         return n * 2
 
     await mesh.connect("double", double)
+    with pytest.raises(InvalidOptions, match="n: Input should be a valid integer") as caught:
+        await mesh.exec(entity="double", args=["many"], id="1", ttl="infinity")
+    assert caught.value.argument == "n"
+    assert await mesh.exec(entity="double", args=["2"], id="1", ttl="1 minute") == 4
+
+
+async def test_an_argument_of_the_wrong_type_fails_the_job_by_name(open_mesh: OpenMesh) -> None:
+    async def double(n: int) -> int:
+        return n * 2
+
+    worker, client = await open_mesh(), await open_mesh()
+    await worker.connect("double", double)
     with pytest.raises(JobFailed) as caught:
-        await mesh.exec(entity="double", args=["many"])
+        await client.exec(entity="double", args=["many"])
     assert caught.value.type == "InvalidOptions"
     assert "n" in caught.value.message
+
+
+async def test_a_result_of_the_wrong_type_fails_the_job(mesh: MeshData) -> None:
+    async def count() -> int:
+        return "many"  # type: ignore[return-value]  # the mistake this is about
+
+    await mesh.connect("count", count)
+    with pytest.raises(JobFailed) as caught:
+        await mesh.exec(entity="count", id="1", ttl="1 minute")
+    assert (caught.value.type, (await mesh.info("count", "1")).status) == ("InvalidOptions", "failed")
+
+
+async def test_a_time_limit_that_ends_a_job_has_the_code_of_one(mesh: MeshData) -> None:
+    async def wait() -> None:
+        await workflow.wait_for("never", timeout=0.01)
+
+    await mesh.connect("wait", wait)
+    with pytest.raises(JobFailed) as caught:
+        await mesh.exec(entity="wait")
+    assert caught.value.code == 504
 
 
 async def test_a_result_that_is_no_json_fails_the_job(mesh: MeshData) -> None:

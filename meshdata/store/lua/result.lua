@@ -17,7 +17,8 @@
 local header = header_key(split_run(run))
 local h = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters')
 if not h[1] then
-  local answer = redis.call('GET', base .. 'a:' .. run)
+  -- Who does not wait asks for what is kept by a ttl, which this is not.
+  local answer = waiter ~= '' and redis.call('GET', base .. 'a:' .. run)
   if not answer then return { 'NOTFOUND', '', '' } end
   local code, payload = string.match(answer, '^(%l+)\n(.*)$')
   return { 'DONE', code, payload }
