@@ -123,7 +123,8 @@ async def test_result_of_a_job_without_a_ttl_is_kept_for_those_who_awaited_it(be
     await bench.store.result(RUN, waiter="a")
     await finish(bench, claim, payload=b'"two\nlines"')
     bench.redis.delete(f"{bench.base(JOB)}j:{JOB}")  # as it is a second later
-    assert await bench.store.result(RUN) == Outcome("DONE", "ok", b'"two\nlines"')
+    assert await bench.store.result(RUN, waiter="a") == Outcome("DONE", "ok", b'"two\nlines"')
+    assert (await bench.store.result(RUN)).word == "NOTFOUND", "it is not what a ttl keeps"
     assert 0 < bench.redis.pttl(f"{bench.base(JOB)}a:{RUN}") <= 30_000
 
 
