@@ -106,7 +106,7 @@ class Worker(_Role):
         run, fence, stream, message = claim
         if seq > ACTIVITIES:
             self._lane.call(
-                "EVALSHA", self._sha["finish"], 1, self._keys.base(0), "", 0, run, fence, self._process, "", "",
+                "EVALSHA", self._sha["finish"], 1, self._keys.base(0), "", 0, run, fence, self._process, "", "", "",
                 "completed", "ok", json.dumps(seq), "",
             )  # fmt: skip
             return
