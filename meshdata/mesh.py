@@ -392,7 +392,7 @@ class MeshData:
         )  # fmt: skip
         if wait:
             return await self._caller.exec(start, served, timeout)
-        begun = await self._engine.begin(start)
+        begun = await self._caller.begin(start)
         return Handle(self, self._engine, entity, start.job.partition(":")[2], served.decode, begun=begun)
 
     def handle(self, entity: str, id: str) -> Handle[Any]:

@@ -1,5 +1,6 @@
 """Turns a checked call into a start, and its end into a value."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -93,6 +94,16 @@ class Caller:
         if start.ttl:
             self._remember(start)
         return value_of(outcome, start.job, served.decode)
+
+    async def begin(self, start: StartJob) -> "asyncio.Future[Outcome] | None":
+        """Start a job without awaiting it; a future of its end where that is kept no longer than a moment.
+
+        What a ttl keeps is asked for when somebody wants it: a job may live for years, and nobody need listen so long.
+        """
+        if not start.ttl:
+            return await self._engine.begin(start)
+        await self._engine.store.start_job(start)
+        return None
 
     def _remember(self, start: StartJob) -> None:
         entity, _, id = start.job.partition(":")

@@ -1,6 +1,7 @@
 """Handles: a job, or one hook of a job, to await, ask and act upon later, from any process."""
 
 import asyncio
+import weakref
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -71,6 +72,8 @@ class Handle(Awaited[T]):
     ) -> None:
         super().__init__(engine, f"0 {entity}:{id}", decode)
         self._begun = begun
+        if begun is not None:  # nobody listens for a handle that is gone
+            weakref.finalize(self, engine.waiters.forget, self._run, begun).atexit = False
         self._mesh = mesh
         self.entity = entity
         self.id = id

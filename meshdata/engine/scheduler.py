@@ -49,11 +49,6 @@ class Scheduler:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def poke(self) -> None:
-        """The test clock moved: look now."""
-        for event in self._sooner:
-            event.set()
-
     def _hinted(self, partition: int, message: bytes) -> None:
         """A timer is the first one now ("<ms left>"), or somebody fired, and that is left ("<ms left> <process>")."""
         left, _, firer = message.decode().partition(" ")

@@ -9,7 +9,6 @@ from meshdata.values import check_entity
 
 P = ParamSpec("P")
 R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Door(Protocol):

@@ -189,7 +189,6 @@ class Host:
             run.journal.extend(0, leased.entries)
             start = run.journal.next()
         except CorruptRecord as error:
-            self.runs[run.name] = run
             self.fail(run, error)
             return
         assert start is not None

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import enum
+import gc
 import os
 import subprocess
 import sys
@@ -882,3 +883,18 @@ async def test_a_start_that_cannot_be_read_fails_and_stops_nobody(mesh: MeshData
         return (await mesh.info("echo", "bad")).status == "failed"
 
     await eventually(has_failed)
+
+
+async def test_nobody_listens_for_a_job_whose_answer_is_kept_or_whose_handle_is_gone(mesh: MeshData) -> None:
+    go_on = asyncio.Event()
+    await mesh.connect("slow", go_on.wait)
+    listening = mesh._engine.waiters
+    kept = await mesh.exec(entity="slow", id="1", ttl="1 minute", wait=False)
+    assert len(listening) == 0
+    handle = await mesh.exec(entity="slow", wait=False)
+    assert len(listening) == 1
+    del handle
+    gc.collect()
+    assert len(listening) == 0
+    go_on.set()
+    assert await kept.result(timeout=10) is True
