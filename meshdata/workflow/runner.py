@@ -72,6 +72,7 @@ class Run:
         "_cancelled",
         "_inline",
         "_issued",
+        "_limit_told",
         "_ops",
         "_own",
         "_scheduled",
@@ -130,6 +131,7 @@ class Run:
         self._writing = False
         self._inline = 0
         self._issued: dict[str, int] = {}
+        self._limit_told = False
 
     @property
     def name(self) -> str:
@@ -227,6 +229,7 @@ class Run:
         """None of the run's tasks can go on by itself: deliver the next outcome, or go on beyond the journal."""
         if self.dropped or self.over:
             return
+        self._limit_told = False
         while (entry := self.journal.head) is not None:
             if entry.position not in self.calls and self._does_io():
                 # Code that awaits input and output of its own: it runs again on replay, and its call is still to come.
@@ -263,6 +266,7 @@ class Run:
         future = call.future
         if future is None or future.done():
             return False
+        self._limit_told = call.kind == "timeout"
         if entry.code == "ok":
             try:
                 future.set_result(call.decode(entry.payload))
@@ -309,9 +313,10 @@ class Run:
         self.active_at = self.host.loop.time()
         if self.journal.has_more or self.fresh:
             main = self.main
-            # A single task that waits on a durable call itself, and no other call, of which a time limit may just have
-            # been told that it is up: nothing else can be astir.
-            if len(self.tasks) == len(self.calls) == 1 and main is not None and self._waits_on_call(main):
+            # A single task that waits on a durable call itself: nothing else can be astir, unless a time limit has been
+            # told that it is up, and has not yet said so to the task.
+            alone = len(self.tasks) == len(self.calls) == 1 and not self._limit_told
+            if alone and main is not None and self._waits_on_call(main):
                 self.settled()
             else:
                 self.host.settler.ask(self)

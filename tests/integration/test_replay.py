@@ -971,6 +971,51 @@ async def test_time_limits_that_are_up_together_take_the_same_way_on_replay(
     await result
 
 
+async def test_an_outcome_just_after_a_time_limit_is_not_seen_before_the_limit(
+    mesh: MeshData, eventually: Eventually
+) -> None:
+    seen: list[list[str]] = []
+
+    async def limited() -> None:
+        way: list[str] = []
+        try:
+            async with workflow.timeout("1 hour"):
+                await workflow.wait_for("key")
+        except TimeoutError:
+            way.append("too late")
+        way.append(workflow.now().isoformat())
+        seen.append(way)
+        await workflow.wait_for("go")
+
+    await mesh.connect("limited", limited)
+    result = asyncio.create_task(mesh.exec(entity="limited", id="x", ttl="1 minute"))
+    _, run = await until_resident([mesh], "limited:x")
+    await eventually(lambda: len(run.calls) == 2 and run.is_waiting)
+    hear, mesh._engine.on_run_hint = mesh._engine.on_run_hint, None
+    timers = mesh.store.keys.base(run.partition) + "timers"
+    await mesh.store.command(run.partition, "ZADD", timers, 1, "d 0:1 0 limited:x")
+    await mesh.store.fire(run.partition)
+    await asyncio.sleep(0.005)  # so that the two outcomes bear different times
+    await mesh.signal("key", 1)
+
+    async def both() -> bool:
+        return len(await mesh.store.entries(run.name, 0)) == 3
+
+    await eventually(both)
+    mesh._engine.on_run_hint = hear
+    _, limit, signal = await mesh.store.entries(run.name, 0)
+    run.came(1, limit)
+    # Right behind the look that hands the limit over, in the same tick of the loop.
+    asyncio.get_running_loop().call_soon(run.came, 2, signal)
+    await eventually(lambda: len(seen) == 1)
+    await hand_over(mesh, run)
+    await eventually(lambda: len(seen) == 2)
+    assert seen[0] == seen[1]
+    assert seen[0][0] == "too late"
+    await mesh.signal("go")
+    await result
+
+
 async def test_news_whose_hint_went_with_a_connection_are_read_after_it(mesh: MeshData, eventually: Eventually) -> None:
     async def waiting() -> Any:
         return await workflow.wait_for("key")
