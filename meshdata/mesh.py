@@ -38,11 +38,11 @@ from meshdata.workflow.child import (
     check_retry,
     interruption,
     start_body,
-    topic_of,
     ttl_text,
 )
 from meshdata.workflow.context import follow_tasks
 from meshdata.workflow.function import Function
+from meshdata.workflow.home import topic_of
 from meshdata.workflow.worker import Host, Service
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ class MeshData:
         self._engine.on_run_hint = self._host.hint
         host, registry = self._host, self._registry
         host.to_hash, host.from_hash = registry.to_hash, registry.from_hash
-        host.seeds, host.decoder = registry.seeds, registry.decoder
+        host.seeds = registry.seeds
         await self._engine.open()
         self._stop_following = follow_tasks(asyncio.get_running_loop())
         self._open = True
@@ -293,8 +293,10 @@ class MeshData:
             await asyncio.shield(task)
 
     async def _serve(self, connected: Connected) -> None:
-        self._host.names[connected.function.fn] = connected.name
-        await self._serve_topic(connected.topic, Service(connected.function, connected.concurrency))
+        home = connected.home
+        self._host.homes.add(home, connected.function.fn)
+        service = Service(connected.function, connected.concurrency, home, connected.queue)
+        await self._serve_topic(connected.topic, service)
 
     async def serve_activities(
         self, queue: str, *functions: Callable[..., Any], concurrency: int | None = None

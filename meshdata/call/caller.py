@@ -12,7 +12,8 @@ from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
 from meshdata.store.messages import Argument, Outcome, StartJob
 from meshdata.values import Duration, from_json, mint_id
-from meshdata.workflow.child import check_args, check_kwargs, start_body, topic_of, ttl_text
+from meshdata.workflow.child import check_args, check_kwargs, start_body, ttl_text
+from meshdata.workflow.home import topic_of
 
 
 @dataclass(slots=True)

@@ -10,9 +10,9 @@ from meshdata.errors import InvalidOptions
 from meshdata.search.codec import untyped_to_hash
 from meshdata.search.schema import Schema, schema_of
 from meshdata.store.messages import Argument
-from meshdata.values import Duration, check_entity, from_json
-from meshdata.workflow.child import topic_of
+from meshdata.values import Duration, check_entity
 from meshdata.workflow.function import Function
+from meshdata.workflow.home import Home, decoder_of, topic_of
 from meshdata.workflow.state import checked_field
 
 
@@ -33,11 +33,10 @@ class Connected:
         """Where its work arrives."""
         return topic_of(self.name, self.queue)
 
-    def decode(self, payload: bytes) -> Any:
-        """A stored result as the function's annotations have it."""
-        value = from_json(payload)
-        # None is nothing to convert: an end without a value (`interrupt(throw=False)`) gives it, whatever is annotated.
-        return None if value is None else self.function.result(value)
+    @property
+    def home(self) -> Home:
+        """Where its calls go."""
+        return Home(self.name, self.name, self.topic, self.served.decode)
 
 
 class Registry:
@@ -71,7 +70,7 @@ class Registry:
                 f"{name!r} is connected to {known.function.name}; one name stands for one function", argument="entity"
             )
         one = Connected(name, function, queue, ttl, retry, concurrency)
-        one.served = Served(function.bind, function.check_arguments, one.decode, ttl, one.topic, retry)
+        one.served = Served(function.bind, function.check_arguments, decoder_of(function), ttl, one.topic, retry)
         self.functions[name] = one
         if model is not None:
             self.learn(model, name)
@@ -121,7 +120,3 @@ class Registry:
             raise InvalidOptions(f"state is a mapping of fields; got {type(state).__name__}", argument="state")
         changes, _ = self.to_hash(entity, state)
         return [part for pair in changes.items() for part in pair]
-
-    def decoder(self, entity: str) -> Callable[[bytes], Any]:
-        """How a result of an entity is decoded."""
-        return self.served(entity).decode

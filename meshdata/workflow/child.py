@@ -9,19 +9,10 @@ from meshdata.store.messages import StartJob
 from meshdata.values import Duration, check_entity, check_id, duration_ms, from_json, to_json
 from meshdata.workflow.call import Call, durable
 from meshdata.workflow.context import current_path, current_run
-from meshdata.workflow.function import Function
+from meshdata.workflow.home import Home
 from meshdata.workflow.runner import Run
 
 Target = str | Callable[..., Any]
-
-
-def topic_of(name: str, queue: str | None) -> str:
-    """The topic of a function: its name, under its queue if it has one of its own.
-
-    Raises:
-        InvalidOptions: the queue cannot be a name.
-    """
-    return name if queue is None or check_entity(queue, argument="queue") == name else f"{queue}/{name}"
 
 
 def start_body(
@@ -86,12 +77,10 @@ def ttl_text(ttl: Duration | None) -> str:
     return "inf" if ms is None else str(ms)
 
 
-def _name_of(target: Target, run: Run) -> str:
-    """The entity a target stands for: a name, something that has one, or a function served here."""
-    if isinstance(target, str):
-        return check_entity(target)
-    name = getattr(target, "entity_name", None) or run.host.names.get(target)
-    return name if isinstance(name, str) else Function(target).name
+def _home_of(target: Target, run: Run, queue: str | None = None) -> Home:
+    """Where calls of a target go: a name, something that has one, or a function."""
+    service = run.service
+    return run.host.homes.find(target, caller=service.home, caller_queue=service.queue, queue=queue)
 
 
 def _child(
@@ -107,7 +96,8 @@ def _child(
     state: dict[str, Any] | None,
 ) -> Coroutine[Any, Any, Any]:
     run = current_run(verb)
-    entity = _name_of(target, run)
+    home = _home_of(target, run, queue)
+    entity = home.entity
     position = f"{current_path().text}:{current_path().calls + 1}"
     policy = "fail" if id is not None else "own"
     if id is None:
@@ -117,9 +107,9 @@ def _child(
     job = f"{entity}:{check_id(id)}"
     start = StartJob(
         job=job,
-        topic=topic_of(entity, queue),
+        topic=home.topic,
         body=start_body(args, kwargs, retry, run.origin),
-        name=entity,
+        name=home.name,
         ttl=ttl_text(ttl),
         record=True,
         policy=policy,
@@ -135,7 +125,7 @@ def _child(
         partition = run.host.store.keys.partition(job)
         run.write("ask", call.position, kind, partition, job, "start", *start.spec(""))
 
-    return durable(verb, kind, job, live, decode=run.host.decoder(entity) if kind == "child" else from_json)
+    return durable(verb, kind, job, live, decode=home.decode if kind == "child" else from_json)
 
 
 def exec_child(
@@ -206,14 +196,14 @@ def hook(
         JobNotFound: there is no such job; JobError: it takes no hooks, or no more.
     """
     run = current_run("hook")
-    name = _name_of(target, run)
+    home = _home_of(target, run, queue)
     own_entity, _, own_id = run.job.partition(":")
     job = f"{check_entity(entity or own_entity)}:{check_id(id if id is not None else own_id)}"
     body = start_body(args, kwargs, retry, run.origin)
 
     def live(run: Run, call: Call) -> None:
         partition = run.host.store.keys.partition(job)
-        run.write("ask", call.position, "hook", partition, job, "hook", job, topic_of(name, queue), body, name, "", "@")
+        run.write("ask", call.position, "hook", partition, job, "hook", job, home.topic, body, home.name, "", "@")
 
     return durable("hook", "hook", job, live, decode=lambda payload: payload.decode())
 
@@ -247,7 +237,7 @@ def interrupt(
         True; with `suppress`, False if it was over or unknown.
     """
     run = current_run("interrupt")
-    job = f"{_name_of(entity, run)}:{check_id(id)}"
+    job = f"{_home_of(entity, run).entity}:{check_id(id)}"
     payload, message = interruption(reason, code, job)
     flags = ("1" if descend else "0", "1" if throw else "0")
 

@@ -29,6 +29,7 @@ from meshdata.store.messages import Argument, Claim, Stepped
 from meshdata.store.store import Store
 from meshdata.workflow.call import Call, failure_of
 from meshdata.workflow.context import durable_codes, entered
+from meshdata.workflow.home import Homes
 from meshdata.workflow.journal import Entry, Journal
 from meshdata.workflow.settle import Settler, is_woken_within, waits_on
 
@@ -48,11 +49,10 @@ class Hosting(Protocol):
     loop: asyncio.AbstractEventLoop
     context: Context
     settler: Settler
-    names: dict[Any, str]
+    homes: Homes
     to_hash: Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Argument], Sequence[str]]]
     from_hash: Callable[[str, Mapping[str, bytes]], dict[str, Any]]
     seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]
-    decoder: Callable[[str], Callable[[bytes], Any]]
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], /) -> "asyncio.Task[Any]": ...
     async def in_thread(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any: ...

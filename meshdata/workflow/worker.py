@@ -24,6 +24,7 @@ from meshdata.values import from_json
 from meshdata.workflow.activity import attempt_for_another
 from meshdata.workflow.ending import Endings
 from meshdata.workflow.function import Function, contained
+from meshdata.workflow.home import Home, Homes
 from meshdata.workflow.runner import Run
 from meshdata.workflow.settle import Settler
 
@@ -41,12 +42,15 @@ class Service:
     """What is served under a topic: a workflow or hook function, or an activity for other workers' workflows.
 
     Attributes:
+        home: of a workflow or hook function, where its calls go; queue: the one it is served under, if any.
         concurrency: how many runs are worked on at once, None for as many as of all; those that only wait do not count.
         busy: how many are; backlog: messages that were read while there was no room.
     """
 
     function: Function
     concurrency: int | None = None
+    home: Home | None = None
+    queue: str | None = None
     busy: int = 0
     backlog: deque[Message] = field(default_factory=deque)
 
@@ -71,11 +75,10 @@ class Host:
         self.settler = Settler(self.loop)
         self.runs: dict[str, Run] = {}
         self.services: dict[str, Service] = {}
-        self.names: dict[Any, str] = {}
+        self.homes = Homes()
         self.to_hash: Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Argument], Sequence[str]]]
         self.from_hash: Callable[[str, Mapping[str, bytes]], dict[str, Any]]
         self.seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]
-        self.decoder: Callable[[str], Callable[[bytes], Any]]
         self._linger_s = linger_s
         self._resident_limit = resident_limit
         self._tasks: set[asyncio.Task[Any]] = set()
