@@ -3,6 +3,7 @@
 from meshdata import workflow
 from meshdata.engine.policy import RetryPolicy
 from meshdata.mesh import MeshData
+from meshdata.meshflow import MeshFlow
 from meshdata.workflow.activity import activity
 
-__all__ = ["MeshData", "RetryPolicy", "activity", "workflow"]
+__all__ = ["MeshData", "MeshFlow", "RetryPolicy", "activity", "workflow"]

@@ -6,6 +6,7 @@ import os
 import secrets
 import signal as unix_signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Never, ParamSpec, TypeVar, overload
 
@@ -33,22 +34,22 @@ from meshdata.store.store import Store
 from meshdata.values import Duration, check_entity, check_key, duration_ms, to_json
 from meshdata.workflow.activity import Activity, activity_topic
 from meshdata.workflow.child import (
-    check_args,
-    check_kwargs,
     check_retry,
     interruption,
-    start_body,
     ttl_text,
 )
 from meshdata.workflow.context import follow_tasks
 from meshdata.workflow.function import Function
-from meshdata.workflow.home import topic_of
+from meshdata.workflow.home import FLOW, Home, decoder_of, topic_of
 from meshdata.workflow.worker import Host, Service
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+Url = str | Redis | None
+"""Where a mesh finds its Redis; None takes the environment's."""
 
 DEFAULT_URL = "redis://localhost:6379"
 SLOW_INTERVAL_S = 5.0
@@ -78,7 +79,7 @@ class MeshData:
 
     def __init__(
         self,
-        url: "str | Redis | None" = None,
+        url: Url = None,
         *,
         namespace: str | None = None,
         partitions: int | None = None,
@@ -216,6 +217,23 @@ class MeshData:
         return list(self._registry.functions)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it was started, and not closed since."""
+        return self._open
+
+    @property
+    def caller(self) -> Caller:
+        """What starts jobs, for the other doors of the house; no promise to users."""
+        self._need_open()
+        return self._caller
+
+    @property
+    def engine(self) -> Engine:
+        """What jobs are awaited by, for the other doors of the house; no promise to users."""
+        self._need_open()
+        return self._engine
+
+    @property
     def store(self) -> Store:
         """The floor below, for tools that look at the server itself (`meshdata doctor`); no promise to users."""
         self._need_open()
@@ -316,6 +334,28 @@ class MeshData:
         for fn in functions:
             function = fn.function if isinstance(fn, Activity) else Function(fn)
             await self._serve_topic(activity_topic(queue, function.name), Service(function, limit))
+
+    async def serve_workflows(
+        self, queue: str, functions: Mapping[str, Callable[..., Any]], *, retry: RetryPolicy | None = None,
+        concurrency: int | None = None,
+    ) -> None:  # fmt: skip
+        """Run workflow and hook functions here that belong to no entity: `MeshFlow.Worker` does it with this.
+
+        Args:
+            queue: the one that callers name.
+            functions: by the names that callers know them by.
+            retry: how often a failed run is repeated where its start does not say.
+            concurrency: how many runs of each this process works on at once.
+        """
+        self._need_open()
+        check_entity(queue, argument="queue")
+        limit = _whole(concurrency, "concurrency", 1, 100_000)
+        for name, fn in functions.items():
+            function = Function(fn, check_entity(name, argument="workflows"))
+            home = Home(FLOW, name, topic_of(name, queue), decoder_of(function))
+            self._host.homes.add(home, fn)
+            policy = None if retry is None else check_retry(retry)
+            await self._serve_topic(home.topic, Service(function, limit, home, queue, retry=policy))
 
     async def _serve_topic(self, topic: str, service: Service) -> None:
         self._host.services[topic] = service
@@ -434,18 +474,9 @@ class MeshData:
                 f"nothing is connected as {name!r}; did you mean '{entity}.{name}'?", argument="hook_entity"
             )
         served = self._registry.served(name)
-        if served.bind is not None:
-            served.bind(check_args(args), {} if kwargs is None else check_kwargs(kwargs))
-        body = start_body(args, kwargs, served.retry if retry is None else retry)
-        if served.check is not None:
-            served.check(body)
-        topic = served.topic or name if queue is None else topic_of(name, queue)
-        word, dimension = await self._store.hook(job, topic=topic, body=body, name=name)
-        if word == "NOTFOUND":
-            raise JobNotFound(job_id=job)
-        if word == "CLOSED":
-            raise JobError(f"{job} takes no hooks: it is over, or was started with hookable=False", job_id=job)
-        return HookHandle(self._engine, job, dimension, served.decode)
+        if queue is not None or not served.topic:
+            served = replace(served, topic=topic_of(name, queue))
+        return await self._caller.hook(job, name, args, kwargs, served, retry=retry)
 
     async def signal(self, key: str, payload: Any = None) -> bool:
         """Send a payload to the first who waits on a key; it is kept (a week) if nobody does.
@@ -642,4 +673,4 @@ def _whole(value: int | None, argument: str, least: int, most: int) -> int | Non
     return value
 
 
-__all__ = ["MeshData"]
+__all__ = ["MeshData", "Url"]

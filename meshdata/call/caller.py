@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from meshdata.call.handle import HookHandle
 from meshdata.call.options import job_and_ttl, policy_name, seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
 from meshdata.engine.policy import RetryPolicy
-from meshdata.errors import InvalidOptions
+from meshdata.errors import InvalidOptions, JobError, JobExists, JobNotFound
 from meshdata.store.messages import Argument, Outcome, StartJob
 from meshdata.values import Duration, from_json, mint_id
 from meshdata.workflow.child import check_args, check_kwargs, start_body, ttl_text
@@ -51,6 +52,7 @@ class Caller:
         *,
         id: str | None,
         ttl: Duration | None,
+        name: str | None = None,
         flush: bool = False,
         retry_failed: bool = False,
         state: Mapping[str, Any] | None = None,
@@ -59,6 +61,9 @@ class Caller:
         retry: RetryPolicy | None = None,
     ) -> StartJob:
         """The start a call asks for.
+
+        Args:
+            name: the function's, where it is not the entity's.
 
         Raises:
             InvalidOptions: an argument is wrong; nothing was written.
@@ -72,13 +77,13 @@ class Caller:
         body = start_body(args, kwargs, served.retry if retry is None else retry)
         if served.check is not None:
             served.check(body)
-        start = StartJob(job, served.topic or topic_of(entity, queue), body, entity, text)
+        start = StartJob(job, served.topic or topic_of(entity, queue), body, name or entity, text)
         if id is not None:
             start.record = True
         if hookable is False:
             start.hookable = False
         if queue is not None:
-            start.topic, start.queue = topic_of(entity, queue), queue
+            start.topic, start.queue = topic_of(name or entity, queue), queue
         if state is not None:
             start.seeds = self._seeds(entity, state)
         if flush or retry_failed:
@@ -96,15 +101,54 @@ class Caller:
             self._remember(start)
         return value_of(outcome, start.job, served.decode)
 
+    async def hook(
+        self,
+        job: str,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        served: Served,
+        *,
+        retry: RetryPolicy | None = None,
+    ) -> HookHandle:
+        """Run a further function on a living job.
+
+        Args:
+            name: the function's; `served.topic` is where it is served.
+
+        Raises:
+            InvalidOptions: an argument is wrong; nothing was written.
+            JobNotFound: there is no such job. JobError: it takes no hooks, or no more.
+        """
+        if served.bind is not None:
+            served.bind(check_args(args), {} if kwargs is None else check_kwargs(kwargs))
+        body = start_body(args, kwargs, served.retry if retry is None else retry)
+        if served.check is not None:
+            served.check(body)
+        word, dimension = await self._engine.store.hook(job, topic=served.topic, body=body, name=name)
+        if word == "NOTFOUND":
+            raise JobNotFound(job_id=job)
+        if word == "CLOSED":
+            raise JobError(f"{job} takes no hooks: it is over, or was started with hookable=False", job_id=job)
+        return HookHandle(self._engine, job, dimension, served.decode)
+
     async def begin(self, start: StartJob) -> "asyncio.Future[Outcome] | None":
         """Start a job without awaiting it; a future of its end where that is kept no longer than a moment.
 
         What a ttl keeps is asked for when somebody wants it: a job may live for years, and nobody need listen so long.
+
+        Raises:
+            JobExists: the id is taken, and the start is to fail then.
         """
-        if not start.ttl:
-            return await self._engine.begin(start)
-        await self._engine.store.start_job(start)
-        return None
+        begun: asyncio.Future[Outcome] | None = None
+        if start.ttl:
+            outcome: Outcome | None = await self._engine.store.start_job(start)
+        else:
+            begun = await self._engine.begin(start)
+            outcome = begun.result() if begun.done() else None
+        if outcome is not None and outcome.word == "EXISTS":
+            raise JobExists(job_id=start.job)
+        return begun
 
     def _remember(self, start: StartJob) -> None:
         entity, _, id = start.job.partition(":")

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -17,14 +17,14 @@ OTHER_WORDS: Final = {
 """What others call an option; capitals are written as in snake_case here."""
 
 
-def refuse_unknown(verb: str, unknown: Mapping[str, Any], known: Callable[..., Any]) -> None:
+def refuse_unknown(verb: str, unknown: Mapping[str, Any], known: Callable[..., Any] | Collection[str]) -> None:
     """Refuse options a verb does not have.
 
     Raises:
         InvalidOptions: it names the first of them, and the nearest that exists.
     """
     for name in unknown:
-        options = inspect.signature(known).parameters
+        options: Collection[str] = inspect.signature(known).parameters if callable(known) else known
         snake = re.sub("([A-Z])", r"_\1", name).lower().strip("_")
         word = OTHER_WORDS.get(snake, snake)
         near = [word] if word in options else get_close_matches(word, options, n=1)

@@ -57,7 +57,7 @@ class Homes:
     def add(self, home: Home, fn: Callable[..., Any]) -> None:
         """A function is served here."""
         kind = FLOW if home.entity == FLOW else ""
-        self._known[kind, home.name] = self._known[kind, fn] = home
+        self._known[kind, home.topic if kind else home.name] = self._known[kind, fn] = home
 
     def find(self, target: Any, *, caller: Home, caller_queue: str | None, queue: str | None) -> Home:
         """Where a call made by a running function goes.
@@ -75,7 +75,12 @@ class Homes:
         named: Any = getattr(target, "entity_name", None)
         if isinstance(named, str):
             kind, target = "", named
-        known = self._known.get((kind, target)) if _is_hashable(target) else None
+        known = None
+        if kind:  # the queue may have a function of that name of its own
+            name = target if isinstance(target, str) else Function(target, argument="target").name
+            known = self._known.get((kind, topic_of(name, queue or caller_queue)))
+        if known is None and _is_hashable(target):
+            known = self._known.get((kind, target))
         if known is None:
             function = None if isinstance(target, str) else Function(target, argument="target")
             name = check_entity(target if function is None else function.name, argument="target")

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from meshdata.engine.hints import Hint
-from meshdata.engine.policy import RetryPolicy
+from meshdata.engine.policy import ONCE, RetryPolicy
 from meshdata.engine.router import Message, Router
 from meshdata.errors import (
     CorruptRecord,
@@ -43,6 +43,7 @@ class Service:
 
     Attributes:
         home: of a workflow or hook function, where its calls go; queue: the one it is served under, if any.
+        retry: how often a failed run is repeated where its start does not say.
         concurrency: how many runs are worked on at once, None for as many as of all; those that only wait do not count.
         busy: how many are; backlog: messages that were read while there was no room.
     """
@@ -51,6 +52,7 @@ class Service:
     concurrency: int | None = None
     home: Home | None = None
     queue: str | None = None
+    retry: RetryPolicy | None = None
     busy: int = 0
     backlog: deque[Message] = field(default_factory=deque)
 
@@ -203,7 +205,8 @@ class Host:
         self._take(run)
         try:
             start = from_json(body)
-            run.policy = RetryPolicy.from_data(start.get("r"))
+            policy = start.get("r")
+            run.policy = run.service.retry or ONCE if policy is None else RetryPolicy.from_data(policy)
             run.origin = start.get("o") or run.job
             args, kwargs = start["a"], start.get("k") or {}
         except Exception as error:  # what another version wrote, or nobody: it must not stop the reader

@@ -13,6 +13,7 @@ from meshdata import errors
 
 MESHDATA = [
     "MeshData",
+    "MeshFlow",
     "RetryPolicy",
     "activity",
     "workflow",
