@@ -8,11 +8,12 @@ from meshdata.values import from_json
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One thing a job waits for: the call's position, its kind (sleep, wait, child, activity, …) and name."""
+    """One thing a job waits for: the call's position, its kind (sleep, wait, child, activity, …), name, and since when."""
 
     position: str
     kind: str
     name: str
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,9 @@ def _time(ms: str) -> datetime:
 
 
 def _wait(field: str, value: str) -> Wait:
-    kind, _, _, name = value.split(" ", 3)
-    return Wait(field[2:], kind, name)
+    kind, _, timer, name = value.split(" ", 3)
+    since = timer.partition("/")[2]
+    return Wait(field[2:], kind, name, _time(since) if since else None)
 
 
 def _error(header: dict[str, bytes]) -> str | None:

@@ -28,7 +28,7 @@ Live = Callable[[Any, "Call"], None]
 class Call:
     """One durable call of a run."""
 
-    __slots__ = ("attempts", "decode", "future", "inline", "kind", "live", "name", "position", "state", "task")
+    __slots__ = ("attempts", "began", "decode", "future", "inline", "kind", "live", "name", "position", "state", "task")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Call:
         self.decode = decode
         self.inline = inline
         self.attempts = 0
+        self.began = 0.0
         self.state = "new"
         self.future: asyncio.Future[Any] | None = None
         self.task: asyncio.Task[None] | None = None

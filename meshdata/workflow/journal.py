@@ -15,7 +15,8 @@ PARTIAL: Final = frozenset({"try", "due"})
 
 
 class Entry(NamedTuple):
-    """One outcome: its place, when it was written (ms since 1970), the call it is of, and what came of it."""
+    """One outcome: its place, when it was written (ms since 1970), the call it is of, and what came of it; how
+    many ms the call (with code `try` the attempt, with `due` the pause before the next) took."""
 
     place: int
     ms: int
@@ -24,6 +25,7 @@ class Entry(NamedTuple):
     code: str
     name: str
     payload: bytes
+    took: int = 0
 
     @property
     def is_final(self) -> bool:
@@ -42,7 +44,8 @@ def parse(index: int, raw: bytes) -> Entry:
         ms, position, kind, code, name = line.decode().split(" ", 4)
         if not newline:
             raise ValueError("no payload")
-        return Entry(index, int(ms), position, kind, code, name, payload)
+        ms, _, took = ms.partition("/")
+        return Entry(index, int(ms), position, kind, code, name, payload, int(took or 0))
     except ValueError as error:
         raise CorruptRecord(f"journal entry {index} cannot be read: {raw[:80]!r}") from error
 

@@ -221,6 +221,7 @@ class Run:
     def _go_live(self, call: Call) -> None:
         if call.state == "new":
             call.state = "live"
+            call.began = self.host.loop.time()
             call.live(self, call)
 
     # --- delivery -----------------------------------------------------------------------------------------------------
@@ -341,14 +342,19 @@ class Run:
             return
         call.state = "written"
         self._own.append((call.position, call.kind, code, call.name, payload))
-        self.write("done", call.position, call.kind, code, call.name, payload)
+        took = self._took(call)
+        self.write("done", call.position, call.kind, code, call.name, payload, *([took] if took else []))
 
     def try_again(self, call: Call, payload: bytes, delay_ms: int) -> None:
         """An attempt failed, and another is granted after a pause."""
         if self.dropped or self.over or call.position not in self.calls or call.state == "cancelled":
             return
         call.state = "waiting"
-        self.write("try", call.position, call.name, payload, delay_ms)
+        self.write("try", call.position, call.name, payload, delay_ms, self._took(call))
+
+    def _took(self, call: Call) -> int:
+        """For how many ms this process has worked on a call."""
+        return int((self.host.loop.time() - call.began) * 1000)
 
     def begin_inline(self) -> None:
         """Work of this run is done in this process."""

@@ -10,7 +10,9 @@ from meshdata.errors import ScriptFailed
 from meshdata.store.messages import Claim, Outcome
 
 if TYPE_CHECKING:
-    from tests.scripts.conftest import Bench
+    from collections.abc import Callable
+
+    from tests.scripts.conftest import Bench, Clock
 
 JOB = "thing:1"
 RUN = "0 thing:1"
@@ -100,6 +102,31 @@ async def test_a_step_gives_back_what_others_wrote_meanwhile_in_order(bench: Ben
     assert stepped.entries is not None
     assert [entry.split(b" ", 3)[1] for entry in stepped.entries] == [b"0:1", b"0:2"]
     assert bench.redis.smembers(f"{bench.base(JOB)}wake:one") == set()
+
+
+async def test_an_entry_tells_how_long_its_call_took(make_bench: Callable[..., Any], clock: Clock) -> None:
+    bench = await make_bench(clock=clock)
+    claim = await bench.take()
+    operations = ["done", 6, "0:1", "activity", "ok", "act", b"7", 45, "timer", 3, "0:2", "sleep", 3000]
+    operations += ["wait", 4, "0:3", "key", 0, "", "try", 5, "0:4", "act", b"{}", 500, 20]
+    await bench.store.step(claim, seq=1, seen=1, operations=operations)
+    clock.ms += 1000
+    await bench.store.signal("key", b"1")
+    clock.ms += 2000
+    await bench.store.fire(0)
+    took = {(entry.position, entry.code): entry.took for entry in bench.journal(JOB)}
+    assert took == {
+        ("0", "ok"): 0, ("0:1", "ok"): 45, ("0:4", "try"): 20, ("0:3", "ok"): 1000, ("0:4", "due"): 3000,
+        ("0:2", "ok"): 3000,
+    }  # fmt: skip
+
+
+async def test_what_an_earlier_version_waits_for_is_delivered_without_a_time(bench: Bench) -> None:
+    claim = await bench.take()
+    await bench.store.step(claim, seq=1, seen=1, operations=["wait", 4, "0:1", "key", 0, ""])
+    bench.redis.hset(f"{bench.base(JOB)}j:{JOB}", "w:0:1", "wait 0 0 key")
+    assert await bench.store.signal("key", b"1") == "TAKEN"
+    assert (bench.journal(JOB)[-1].code, bench.journal(JOB)[-1].took) == ("ok", 0)
 
 
 async def test_state_changes_are_one_with_their_entries(bench: Bench) -> None:

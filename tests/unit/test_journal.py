@@ -35,6 +35,11 @@ def test_an_entry_is_read_as_it_was_written() -> None:
     assert entry == Entry(7, 1700000000123, "0.1:2", "wait", "ok", "a key with blanks", b'{"x": "1\\n2"}')
 
 
+def test_an_entry_may_tell_how_long_its_call_took() -> None:
+    entry = parse(1, b"1700000000123/45 0:1 activity ok act\n7")
+    assert (entry.ms, entry.took, entry.position) == (1700000000123, 45, "0:1")
+
+
 def test_an_entry_may_have_no_name_and_no_payload() -> None:
     entry = parse(0, b"1 0:1 sleep ok \n")
     assert (entry.name, entry.payload) == ("", b"")

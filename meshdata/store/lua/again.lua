@@ -51,7 +51,7 @@ if #ARGV > 10 then
   end
   local kept = {}
   for _, entry in ipairs(redis.call('LRANGE', journal, 0, -1)) do
-    if not gone[string.match(entry, '^%d+ (%S+) ')] then kept[#kept + 1] = entry end
+    if not gone[string.match(entry, '^%S+ (%S+) ')] then kept[#kept + 1] = entry end
   end
   redis.call('DEL', journal)
   fx.in_parts('RPUSH', journal, kept)

@@ -64,9 +64,11 @@ local own, length, only_done, at = 0, -1, true, 10
 while at <= #ARGV and not fx.stopped do
   local name, count = ARGV[at], tonumber(ARGV[at + 1])
   if name == 'done' then
-    -- an outcome the process worked out itself: position, kind, code, name, payload
+    -- an outcome the process worked out itself: position, kind, code, name, payload, and how
+    -- many ms it took, if any
     own = own + 1
-    length = append(dim, job, ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
+    length = append(dim, job, ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6],
+      count > 5 and ARGV[at + 7])
   else
     only_done = false
     local arguments = {}

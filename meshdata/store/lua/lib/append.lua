@@ -1,9 +1,10 @@
 -- append: write one outcome at the end of a run's journal. An entry is
---   "<ms> <position> <kind> <code> <name>\n<payload>"
--- and its index in the list is its place in the total order of outcomes. Returns the journal's new length and the entry.
+--   "<ms>[/<took>] <position> <kind> <code> <name>\n<payload>"
+-- where took says how many ms the call took, less than one left out;
+-- its index in the list is its place in the total order of outcomes. Returns the journal's new length and the entry.
 --- @include keys
 --- @include now
-local function append(dim, job, pos, kind, code, name, payload)
-  local entry = now .. ' ' .. pos .. ' ' .. kind .. ' ' .. code .. ' ' .. name .. '\n' .. payload
+local function append(dim, job, pos, kind, code, name, payload, took)
+  local entry = now .. (took and took ~= '' and took ~= '0' and '/' .. took or '') .. ' ' .. pos .. ' ' .. kind .. ' ' .. code .. ' ' .. name .. '\n' .. payload
   return redis.call('RPUSH', journal_key(dim, job), entry), entry
 end

@@ -1,18 +1,22 @@
 -- deliver: bring the outcome of something a run waits for. What is waited for stands in the header as
---   w:<position> = "<kind> <partition> <has timer> <name>"
+--   w:<position> = "<kind> <partition> <has timer>/<since> <name>"
 -- and taking it out is the right to deliver, so every outcome arrives once: of a signal and its timeout, one.
 -- Returns true when this call delivered.
 --- @include fx
 --- @include keys
 --- @include append
+--- @include now
 local INLINE_HINT = 16384
+
+-- How many ms something has taken that began then, as text; '' where it is not known (an earlier version wrote no time).
+function fx.took(since) return since ~= '' and string.format('%.0f', math.max(0, now_n - since)) or '' end
 
 -- Take the timer or the place in a signal's line away from a wait that is over.
 function fx.disarm(dim, job, pos, wait)
-  local kind, partition, timer, name = string.match(wait, '^(%S+) (%d+) (%d) (.*)$')
+  local kind, partition, timer, since, name = string.match(wait, '^(%S+) (%d+) (%d)/?(%d*) (.*)$')
   if timer == '1' then redis.call('ZREM', base .. 'timers', 'd ' .. pos .. ' ' .. dim .. ' ' .. job) end
   if kind == 'wait' then fx.send(partition, { 'unwait', name, here .. ' ' .. pos .. ' ' .. dim .. ' ' .. job }) end
-  return kind, name
+  return kind, name, fx.took(since)
 end
 
 -- Tell a run that its journal grew: its owner by a hint, or a worker by a continuation if nobody holds it.
@@ -35,12 +39,12 @@ function fx.deliver(run, pos, code, payload)
   local wait = redis.call('HGET', header, 'w:' .. pos)
   if not wait then return false end
   redis.call('HDEL', header, 'w:' .. pos)
-  local kind, name = fx.disarm(dim, job, pos, wait)
+  local kind, name, ms = fx.disarm(dim, job, pos, wait)
   if code ~= 'ok' and (kind == 'child' or kind == 'start') then
     local child = redis.call('HGET', header, 'c:' .. name)
     if child and string.match(child, ' (.*)$') == pos then redis.call('HDEL', header, 'c:' .. name) end
   end
-  local length, entry = append(dim, job, pos, kind, code, name, payload)
+  local length, entry = append(dim, job, pos, kind, code, name, payload, ms)
   if run ~= fx.stepping then fx.notify(dim, job, length - 1, entry) end
   return true
 end

@@ -12,7 +12,7 @@ local function is_over(dim, job, pos)
   if not news then
     news = {}
     for _, entry in ipairs(redis.call('LRANGE', journal_key(dim, job), fx.seen, -1)) do
-      local at, code = string.match(entry, '^%d+ (%S+) %S+ (%S+)')
+      local at, code = string.match(entry, '^%S+ (%S+) %S+ (%S+)')
       if code ~= 'try' and code ~= 'due' then news[at] = true end
     end
   end
@@ -20,10 +20,10 @@ local function is_over(dim, job, pos)
 end
 
 -- Register what the run waits for, once: a replayed call finds its wait where it stands, or its end.
-local function await(dim, job, pos, wait)
+local function await(dim, job, pos, kind, partition, timer, name)
   if is_over(dim, job, pos) then return false end
   local header = header_key(dim, job)
-  if redis.call('HSETNX', header, 'w:' .. pos, wait) == 0 then return false end
+  if redis.call('HSETNX', header, 'w:' .. pos, kind .. ' ' .. partition .. ' ' .. timer .. '/' .. now .. ' ' .. name) == 0 then return false end
   redis.call('HSET', header, 'loose', '1')
   return true
 end
@@ -32,27 +32,27 @@ local function timer(dim, job, pos, delay)
   fx.set_timer('d ' .. pos .. ' ' .. dim .. ' ' .. job, now_up + tonumber(delay))
 end
 
--- a failed attempt, and when the next is due: position, name, error, delay
+-- a failed attempt, and when the next is due: position, name, error, delay, how many ms it took
 function operations.try(a, dim, job)
-  append(dim, job, a[1], 'activity', 'try', a[2], a[3])
-  if await(dim, job, a[1], 'activity ' .. here .. ' 1 ' .. a[2]) then timer(dim, job, a[1], a[4]) end
+  append(dim, job, a[1], 'activity', 'try', a[2], a[3], a[5])
+  if await(dim, job, a[1], 'activity', here, '1', a[2]) then timer(dim, job, a[1], a[4]) end
 end
 
 -- durable time: position, kind (sleep or timeout), delay
 function operations.timer(a, dim, job)
-  if await(dim, job, a[1], a[2] .. ' ' .. here .. ' 1 ') then timer(dim, job, a[1], a[3]) end
+  if await(dim, job, a[1], a[2], here, '1', '') then timer(dim, job, a[1], a[3]) end
 end
 
 -- a signal: position, key, the key's partition, timeout or ''
 function operations.wait(a, dim, job)
-  if not await(dim, job, a[1], 'wait ' .. a[3] .. ' ' .. (a[4] == '' and '0' or '1') .. ' ' .. a[2]) then return end
+  if not await(dim, job, a[1], 'wait', a[3], a[4] == '' and '0' or '1', a[2]) then return end
   if a[4] ~= '' then timer(dim, job, a[1], a[4]) end
   fx.send(a[3], { 'wait', a[2], here .. ' ' .. a[1] .. ' ' .. dim .. ' ' .. job })
 end
 
 -- an effect elsewhere that answers: position, kind, partition, name, verb, arguments; '@' stands for the asker
 function operations.ask(a, dim, job)
-  if not await(dim, job, a[1], a[2] .. ' ' .. a[3] .. ' 0 ' .. a[4]) then return end
+  if not await(dim, job, a[1], a[2], a[3], '0', a[4]) then return end
   -- HSETNX: a second start under the id of a living child is refused, and must not take the child's place.
   if a[2] == 'child' or a[2] == 'start' then
     redis.call('HSETNX', header_key(dim, job), 'c:' .. a[4], a[3] .. ' ' .. a[1])
@@ -64,7 +64,7 @@ end
 
 -- an activity for another worker: position, name, topic, body
 function operations.call(a, dim, job)
-  if not await(dim, job, a[1], 'activity ' .. here .. ' 0 ' .. a[2]) then return end
+  if not await(dim, job, a[1], 'activity', here, '0', a[2]) then return end
   redis.call('XADD', base .. 'q:' .. a[3], '*', 'a', dim .. ' ' .. job, 'p', a[1], 'b', a[4])
 end
 
