@@ -60,5 +60,6 @@ class Outbox:
             self._relays.pop(pair, None)
 
     async def close(self) -> None:
-        """Let relays under way end."""
-        await asyncio.gather(*self._relays.values(), return_exceptions=True)
+        """Let relays under way end, and those that begin by what they carry."""
+        while self._relays:
+            await asyncio.gather(*self._relays.values(), return_exceptions=True)
