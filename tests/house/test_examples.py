@@ -14,6 +14,7 @@ from meshdata.store.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+FURTHER = sorted(str(path.relative_to(ROOT / "examples")) for path in (ROOT / "examples").glob("*/*.py"))
 
 LAST_LINES = {
     "cache.py": "failed with LookupError: no user nobody (3 runs)",
@@ -22,6 +23,15 @@ LAST_LINES = {
     "search.py": "a hostile value: 0",
     "subscription.py": "cancelled after ",  # how many months go by depends on the machine
     "two_processes.py": "step 5 done by process two",
+    "meshflow/child.py": "done on its own",
+    "meshflow/expense_approval.py": "tip: nobody answered within 50 ms {'status': 'lapsed'}",
+    "meshflow/hello_activity.py": "Hello, World!",
+    "meshflow/parallel.py": "800 words in the book",
+    "meshflow/polling.py": "ready when asked 4 times",
+    "meshflow/retry.py": "Fatal after 1: the account is closed",
+    "meshflow/signals.py": "['Hello, early bird', 'Hello, Ada', 'Hello, Grace']",
+    "meshflow/subscription_billing.py": "Ada paid 10 … Ada paid 25 {'active': 'no'}",
+    "meshflow/timer_race.py": "given up",
 }
 
 
@@ -49,7 +59,7 @@ def given_redis() -> Iterator[str]:
 
 
 def test_every_example_is_tried() -> None:
-    assert set(LAST_LINES) == set(EXAMPLES)
+    assert set(LAST_LINES) == {*EXAMPLES, *FURTHER}
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -61,3 +71,8 @@ def test_an_example_runs_on_a_redis_of_its_own(example: str) -> None:
 def test_an_example_can_be_run_twice_on_a_redis_that_keeps_its_data(example: str, given_redis: str) -> None:
     for _ in range(2):
         assert run(example, MESHDATA_URL=given_redis).splitlines()[-1].startswith(LAST_LINES[example])
+
+
+@pytest.mark.parametrize("example", FURTHER)
+def test_an_example_of_a_kind_runs(example: str, given_redis: str) -> None:
+    assert run(example, MESHDATA_URL=given_redis).splitlines()[-1].startswith(LAST_LINES[example])
