@@ -8,7 +8,7 @@ from meshdata.values import from_json
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """One thing a job waits for: the call's position, its kind (sleep, wait, child, activity, …), name, and since when."""
+    """One thing a job waits for: the call's position, its kind (sleep, wait, child, activity, …), name, since when."""
 
     position: str
     kind: str
