@@ -1,9 +1,9 @@
 """Functions as a durable, cached, searchable data layer on Redis."""
 
+from meshdata import meshflow as MeshFlow
 from meshdata import workflow
 from meshdata.engine.policy import RetryPolicy
 from meshdata.mesh import MeshData
-from meshdata.meshflow import MeshFlow
 from meshdata.workflow.activity import activity
 
 __all__ = ["MeshData", "MeshFlow", "RetryPolicy", "activity", "workflow"]

@@ -1,24 +1,12 @@
 """MeshFlow: workflows as code without entities: `MeshFlow.Client` starts them, `MeshFlow.Worker` runs them.
 
 Nothing here is new to the floors below: a workflow started so is a job like any other, of the entity "workflow"; its id
-is unique among them whatever function it runs. Its record, its hooks and signals are those of `MeshData`.
+is unique among them whatever function it runs. Its record, its hooks and signals are those of `MeshData`. The verbs a
+workflow function may use are in `meshdata.workflow`.
 """
 
-from typing import Final
-
-from meshdata import workflow as _workflow
-from meshdata.meshflow.client import Client as _Client
-from meshdata.meshflow.client import Starter
+from meshdata.meshflow.client import Client, Starter, StartOptions
 from meshdata.meshflow.handle import WorkflowHandle
-from meshdata.meshflow.worker import Worker as _Worker
+from meshdata.meshflow.worker import Worker
 
-
-class MeshFlow:
-    """The door: `MeshFlow.Client(url)` and `MeshFlow.Worker(url, workflows=[...])`."""
-
-    Client = _Client
-    Worker = _Worker
-    workflow: Final = _workflow
-
-
-__all__ = ["MeshFlow", "Starter", "WorkflowHandle"]
+__all__ = ["Client", "StartOptions", "Starter", "Worker", "WorkflowHandle"]

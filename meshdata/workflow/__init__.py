@@ -9,16 +9,18 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from meshdata.workflow.activity import activity, proxy_activities
+from meshdata.workflow.activity import activity, proxy, proxy_activities
 from meshdata.workflow.child import exec_child, hook, interrupt, start_child
 from meshdata.workflow.once import get_context, info, now, once, random, uuid
 from meshdata.workflow.signal import condition, signal, wait_for, wait_for_all
 from meshdata.workflow.state import search, state
 from meshdata.workflow.timer import sleep_for, timeout
+from meshdata.workflow.typed import child
 
 __all__ = [
     "activity",
     "all_",
+    "child",
     "condition",
     "exec_child",
     "get_context",
@@ -27,6 +29,7 @@ __all__ = [
     "interrupt",
     "now",
     "once",
+    "proxy",
     "proxy_activities",
     "random",
     "search",

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from meshdata.engine.policy import ONCE, RetryPolicy, is_final
 from meshdata.errors import (
@@ -49,18 +49,6 @@ class ActivityInfo:
 
 
 _info: ContextVar[ActivityInfo | None] = ContextVar("meshdata_activity", default=None)
-
-
-def info() -> ActivityInfo:
-    """About the running activity.
-
-    Raises:
-        NotInWorkflow: no activity is running.
-    """
-    found = _info.get()
-    if found is None:
-        raise NotInWorkflow("activity.info()")
-    return found
 
 
 class Activity(Generic[P, R]):
@@ -102,9 +90,10 @@ class Activity(Generic[P, R]):
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self.__call__, instance)  # type: ignore[arg-type]  # P begins with self here
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         if running() is None:
-            return self.function.fn(*args, **kwargs)
+            plain: Any = self.function.fn(*args, **kwargs)  # of a plain function its value, not a coroutine
+            return plain  # type: ignore[no-any-return]
         self.function.bind(args, kwargs)
         if self.queue is not None:
             return self._on_queue(args, kwargs)
@@ -211,30 +200,72 @@ async def attempt_for_another(
     return await attempt_once(work, about, retry=RetryPolicy.from_data(said.get("r")), timeout_s=said["t"])
 
 
-@overload
-def activity(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
-@overload
-def activity(fn: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
-@overload
-def activity(
-    *,
-    retry: RetryPolicy | None = None,
-    queue: str | None = None,
-    timeout: Duration | None = None,
-    name: str | None = None,
-) -> Callable[[Callable[P, Any]], Callable[P, Coroutine[Any, Any, Any]]]: ...
-def activity(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Make a function an activity.
+class Options(TypedDict, total=False):
+    """What a call of an activity may be told.
 
-    Args:
+    Attributes:
         retry: how often a failed run is repeated; by default it is not.
         queue: the queue whose workers run it; by default the worker of the workflow does.
         timeout: how long one attempt may take.
         name: what the journal calls it; by default the function's name.
     """
-    if fn is not None:
-        return Activity(fn)
-    return lambda function: Activity(function, **options)
+
+    retry: RetryPolicy | None
+    queue: str | None
+    timeout: Duration | None
+    name: str | None
+
+
+class Decorates(Protocol):
+    """A decorator that keeps the types of a function."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Activity[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Activity[P, R]: ...
+
+
+class ActivityDecorator:
+    """Makes functions activities: `@activity`, or `@activity(retry=...)` with what `Options` lists."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Activity[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Activity[P, R]: ...
+    @overload
+    def __call__(self, /, **options: Unpack[Options]) -> Decorates: ...
+    def __call__(self, fn: Callable[..., Any] | None = None, /, **options: Unpack[Options]) -> Any:
+        if fn is not None:
+            return Activity[..., Any](fn, **options)
+        return lambda function: Activity(function, **options)
+
+    @staticmethod
+    def info() -> ActivityInfo:
+        """About the running activity.
+
+        Raises:
+            NotInWorkflow: no activity is running.
+        """
+        found = _info.get()
+        if found is None:
+            raise NotInWorkflow("activity.info()")
+        return found
+
+
+activity: Final = ActivityDecorator()
+info = activity.info
+
+
+@overload
+def proxy(fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[Options]) -> Activity[P, R]: ...
+@overload
+def proxy(fn: Callable[P, R], /, **options: Unpack[Options]) -> Activity[P, R]: ...
+def proxy(fn: Callable[..., Any], /, **options: Unpack[Options]) -> Any:
+    """One function as an activity, with its types: `charge = proxy(billing.charge, queue="billing")`.
+
+    A function decorated by `@activity` is wrapped anew with these options.
+    """
+    return Activity[..., Any](fn.function.fn if isinstance(fn, Activity) else fn, **options)
 
 
 class Proxies:
@@ -247,12 +278,7 @@ class Proxies:
         raise AttributeError(f"no activity {name!r} here; there are: {', '.join(self.__dict__) or 'none'}")
 
 
-def proxy_activities(
-    *functions: Callable[..., Any],
-    retry: RetryPolicy | None = None,
-    queue: str | None = None,
-    timeout: Duration | None = None,
-) -> Any:
+def proxy_activities(*functions: Callable[..., Any], **options: Unpack[Options]) -> Any:
     """Plain functions as activities: `acts = proxy_activities(greet, retry=...)`, then `await acts.greet("you")`.
 
     Several functions share the options; a function decorated by `@activity` is wrapped anew with them.
@@ -261,11 +287,6 @@ def proxy_activities(
         raise InvalidOptions("name at least one function", argument="functions")
     made: dict[str, Activity[..., Any]] = {}
     for fn in functions:
-        inner = fn.function.fn if isinstance(fn, Activity) else fn
-        one = Activity[..., Any](inner, retry=retry, queue=queue, timeout=timeout)
+        one: Activity[..., Any] = proxy(fn, **options)
         made[one.name] = one
     return Proxies(made)
-
-
-# `activity.info()` is how an activity asks about itself, so the decorator carries it.
-activity.info = info  # type: ignore[attr-defined]

@@ -19,6 +19,32 @@ MESHDATA = [
     "workflow",
 ]
 
+WORKFLOW = [
+    "activity",
+    "all_",
+    "child",
+    "condition",
+    "exec_child",
+    "get_context",
+    "hook",
+    "info",
+    "interrupt",
+    "now",
+    "once",
+    "proxy",
+    "proxy_activities",
+    "random",
+    "search",
+    "signal",
+    "sleep_for",
+    "start_child",
+    "state",
+    "timeout",
+    "uuid",
+    "wait_for",
+    "wait_for_all",
+]
+
 ERRORS = [
     "ActivityFailed",
     "CODE_EXHAUSTED",
@@ -89,6 +115,11 @@ def own_names(module: ModuleType) -> list[str]:
 def test_the_library_exports_what_it_promises() -> None:
     assert sorted(meshdata.__all__) == MESHDATA
     assert all(hasattr(meshdata, name) for name in MESHDATA)
+
+
+def test_workflow_functions_have_the_verbs_they_are_promised() -> None:
+    assert sorted(meshdata.workflow.__all__) == WORKFLOW
+    assert all(hasattr(meshdata.workflow, name) for name in WORKFLOW)
 
 
 @pytest.mark.parametrize(("module", "names"), [("errors", ERRORS), ("values", VALUES)])

@@ -1,0 +1,67 @@
+"""Uses that a type checker must take, and uses it must refuse: each line marked `# wrong`, and no other.
+
+Read by mypy and pyright in `tests/house/test_types.py`; it is never run.
+"""
+
+from typing import Any, assert_type
+
+from meshdata import MeshData, MeshFlow, RetryPolicy, activity, workflow
+from meshdata.meshflow import WorkflowHandle
+
+
+@activity
+async def charge(card: str, cents: int) -> bool:
+    return cents > 0 and bool(card)
+
+
+@activity(retry=RetryPolicy(max_attempts=3), queue="paper")
+def render(name: str) -> bytes:
+    return name.encode()
+
+
+async def ship(items: list[str]) -> int:
+    return len(items)
+
+
+async def order(name: str, amount: int = 1) -> dict[str, int]:
+    assert_type(await charge("visa", 5), bool)
+    assert_type(await render("bill"), bytes)
+    await charge("visa", "five")  # wrong
+    await charge("visa")  # wrong
+    await render(name=3)  # wrong
+    await render("bill", pages=2)  # wrong
+    remote = workflow.proxy(ship, queue="harbour")
+    assert_type(await remote(["tea"]), int)
+    await remote([1])  # wrong
+    assert_type(await workflow.child(ship, id="s-1").exec(["tea"]), int)
+    assert_type(await workflow.child(ship).start(["tea"]), str)
+    await workflow.child(ship).exec("tea")  # wrong
+    await workflow.child(ship, idd="s-1").exec(["tea"])  # wrong
+    assert_type(await workflow.once(ship, ["tea"]), Any)
+    assert_type(activity.info().attempt, int)
+    assert_type(workflow.random().random(), float)
+    assert_type(await workflow.sleep_for("1 day"), float)
+    await workflow.sleep_for(None)  # wrong
+    return {name: amount}
+
+
+async def calls(mesh: MeshData, client: MeshFlow.Client) -> None:
+    orders = mesh.connect("order", order, ttl="1 day")
+    assert_type(await orders("tea", 2), dict[str, int])
+    assert_type(await orders.options(id="o-1")("tea"), dict[str, int])
+    await orders(2)  # wrong
+    await orders("tea", amount="two")  # wrong
+    handle = await client.start(order, args=["tea"], id="o-1", ttl="1 minute")
+    assert_type(handle, WorkflowHandle[dict[str, int]])
+    assert_type(await handle, dict[str, int])
+    assert_type(await handle.result(timeout=5), dict[str, int])
+    assert_type(await client.execute(order, ["tea"]), dict[str, int])
+    assert_type(await client.start("order", ["tea"]), WorkflowHandle[Any])
+    assert_type(client.handle("o-1", workflow=order), WorkflowHandle[dict[str, int]])
+    assert_type(await client.options(order, id="o-2").execute("tea", amount=2), dict[str, int])
+    await client.options(order, id="o-2").start("tea", "two")  # wrong
+    await client.options(order).start()  # wrong
+    await client.start(order, args=["tea"], workflow_id="o-3")  # wrong
+    await client.start(order, args=["tea"], ttl=object())  # wrong
+    MeshFlow.Worker("redis://localhost", workflows=[order], activities=[charge, render])
+    MeshFlow.Worker("redis://localhost", workflows=order)  # wrong
