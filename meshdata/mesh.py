@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import signal as unix_signal
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Never, ParamSpec, TypeVar, overload
@@ -13,6 +13,7 @@ from typing import Any, Never, ParamSpec, TypeVar, overload
 from redis.asyncio import Redis
 
 from meshdata.call.caller import Caller
+from meshdata.call.export import export as export_job
 from meshdata.call.handle import Handle, HookHandle
 from meshdata.call.options import check_flags, job_of, refuse_unknown, seconds
 from meshdata.call.outcome import value_of
@@ -39,6 +40,7 @@ from meshdata.workflow.child import (
     ttl_text,
 )
 from meshdata.workflow.context import follow_tasks
+from meshdata.workflow.export import JobExport
 from meshdata.workflow.function import Function
 from meshdata.workflow.home import FLOW, Home, decoder_of, topic_of
 from meshdata.workflow.worker import Host, Service
@@ -545,6 +547,29 @@ class MeshData:
         if not header:
             raise JobNotFound(job_id=job)
         return job_info(entity, id, header)
+
+    async def export(
+        self,
+        entity: str,
+        id: str,
+        *,
+        allow: Collection[str] | None = None,
+        block: Collection[str] | None = None,
+        values: bool = True,
+    ) -> JobExport:
+        """All there is to tell of a job, as one document: what it keeps, every call it made and when, its journal.
+
+        Args:
+            allow, block: sections to have, or to leave out: data, state, status, timeline, transitions, execution (to
+                draw it), journal (to replay it: `meshdata.testing.replay`).
+            values: False leaves out what calls returned, and the journal.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        self._need_open()
+        from_hash = self._registry.from_hash
+        return await export_job(self._store, from_hash, entity, id, allow=allow, block=block, values=values)
 
     # --- records ------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import weakref
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Collection, Coroutine, Generator
 from typing import Any, Generic, Protocol, TypeVar
 
 from meshdata.call.options import seconds
@@ -11,6 +11,7 @@ from meshdata.engine.engine import Engine
 from meshdata.engine.info import JobInfo
 from meshdata.store.messages import Outcome
 from meshdata.values import Duration, from_json
+from meshdata.workflow.export import JobExport
 
 T = TypeVar("T")
 
@@ -24,6 +25,8 @@ class Acts(Protocol):
     def interrupt(self) -> Callable[..., Coroutine[Any, Any, bool]]: ...
     async def get(self, entity: str, id: str, /, *names: str) -> dict[str, Any]: ...
     async def signal(self, key: str, payload: Any = None, /) -> bool: ...
+    @property
+    def export(self) -> Callable[..., Coroutine[Any, Any, JobExport]]: ...
     async def flush(self, entity: str, id: str, /) -> bool: ...
     async def info(self, entity: str, id: str, /) -> JobInfo: ...
 
@@ -109,6 +112,12 @@ class Handle(Awaited[T]):
     async def interrupt(self, **options: Any) -> bool:
         """See `MeshData.interrupt`."""
         return await self._mesh.interrupt(self.entity, self.id, **options)
+
+    async def export(
+        self, *, allow: Collection[str] | None = None, block: Collection[str] | None = None, values: bool = True
+    ) -> JobExport:
+        """See `MeshData.export`."""
+        return await self._mesh.export(self.entity, self.id, allow=allow, block=block, values=values)
 
     async def flush(self) -> bool:
         """See `MeshData.flush`."""

@@ -35,9 +35,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 demo_app = typer.Typer(help="See it work, on a Redis of its own.", no_args_is_help=True)
+dead_app = typer.Typer(help="Look at dead letters, put them back, drop them.", no_args_is_help=True)
 index_app = typer.Typer(help="Make, list and drop indexes.", no_args_is_help=True)
 app.add_typer(demo_app, name="demo")
 app.add_typer(index_app, name="index")
+app.add_typer(dead_app, name="dead")
 
 
 def main() -> None:
@@ -173,6 +175,39 @@ def show_job(
     _end(body(Place(url, namespace, as_json), entity, id))
 
 
+@app.command()
+def why(
+    entity: EntityArgument,
+    id: IdArgument,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say in words what a job waits for and why."""
+    from meshdata.cli.story import why as body
+
+    _end(body(Place(url, namespace, as_json), entity, id))
+
+
+@app.command()
+def export(
+    entity: EntityArgument,
+    id: IdArgument,
+    allow: Annotated[list[str] | None, typer.Option(help="Only this section; may be repeated.")] = None,
+    block: Annotated[list[str] | None, typer.Option(help="Not this section; may be repeated.")] = None,
+    values: Annotated[bool, typer.Option("--values/--no-values", help="What calls returned, and the journal.")] = True,
+    out: Annotated[str | None, typer.Option(help="A file, or a folder, to write to.")] = None,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Export a job: what it keeps, every call it made and when, and its journal, as JSON."""
+    from meshdata.cli.story import export as body
+
+    place = Place(url, namespace, as_json)
+    _end(body(place, entity, id, allow=allow or [], block=block or [], values=values, out=out))
+
+
 @app.command("ls")
 def list_records(
     entity: Annotated[str | None, typer.Argument(help="Only this entity.")] = None,
@@ -304,3 +339,51 @@ def index_drop(
     from meshdata.cli.search import drop_index
 
     _end(drop_index(Place(url, namespace, as_json), entity))
+
+
+# --- dead letters -----------------------------------------------------------------------------------------------------
+
+NumberArgument = Annotated[str, typer.Argument(help="The letter's number, as `dead ls` shows it.", show_default=False)]
+
+
+@dead_app.command("ls")
+def dead_ls(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what could not be processed, oldest first."""
+    from meshdata.cli.dead import list_letters
+
+    _end(list_letters(Place(url, namespace, as_json), limit=limit))
+
+
+@dead_app.command("show")
+def dead_show(
+    number: NumberArgument, url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Show one: what it was, its arguments, its error."""
+    from meshdata.cli.dead import show_letter
+
+    _end(show_letter(Place(url, namespace, as_json), number))
+
+
+@dead_app.command("requeue")
+def dead_requeue(
+    number: NumberArgument, url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Run a job or a hook once more, from its beginning, and drop the letter."""
+    from meshdata.cli.dead import requeue
+
+    _end(requeue(Place(url, namespace, as_json), number))
+
+
+@dead_app.command("drop")
+def dead_drop(
+    number: NumberArgument, url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Throw one away."""
+    from meshdata.cli.dead import drop
+
+    _end(drop(Place(url, namespace, as_json), number))

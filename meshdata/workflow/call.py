@@ -83,26 +83,26 @@ def durable(
 _ACTIVITY_CODES: Final = {597: RetriesExhausted}
 
 
-def failure_of(call: Call, entry: Entry, job: str) -> Exception:
+def failure_of(entry: Entry, job: str) -> Exception:
     """The exception a recorded failure is raised as, the same on the first run and on every replay."""
     if entry.code == "err":
         data = from_json(entry.payload)
-        if call.kind in ("child", "start", "hook"):
-            return end_from_payload(data, ChildFailed, call.name)
+        if entry.kind in ("child", "start", "hook"):
+            return end_from_payload(data, ChildFailed, entry.name)
         return failure_from_payload(data, _ACTIVITY_CODES.get(data.get("code", 0), ActivityFailed), job)
     if entry.code == "timeout":
-        return MeshTimeout(f"no signal {call.name!r} came in time", job_id=job)
+        return MeshTimeout(f"no signal {entry.name!r} came in time", job_id=job)
     if entry.code == "exists":
-        return JobExists(job_id=call.name)
+        return JobExists(job_id=entry.name)
     if entry.code == "notfound":
-        return JobNotFound(job_id=call.name)
+        return JobNotFound(job_id=entry.name)
     if entry.code == "closed":
-        return JobError(f"{call.name} takes no hooks any more", job_id=call.name)
+        return JobError(f"{entry.name} takes no hooks any more", job_id=entry.name)
     if entry.code == "ended":
-        return JobError(f"{call.name} is over already", job_id=call.name)
+        return JobError(f"{entry.name} is over already", job_id=entry.name)
     if entry.code == "notnumber":
         field = entry.payload.decode()
         return InvalidOptions(f"{field!r} holds no number that could be counted with", argument=field)
     if entry.code == "full":
-        return JobError(f"too many signals wait on {call.name!r}; nobody takes them", job_id=job)
+        return JobError(f"too many signals wait on {entry.name!r}; nobody takes them", job_id=job)
     return JobFailed(f"unknown outcome {entry.code}", job_id=job, type="CorruptRecord")

@@ -274,7 +274,7 @@ class Run:
             except Exception as error:
                 future.set_exception(error)
         else:
-            failure = failure_of(call, entry, self.job)
+            failure = failure_of(entry, self.job)
             failure.__mesh_entry__ = entry  # type: ignore[attr-defined]  # what a retry of the function drops
             future.set_exception(failure)
         return True

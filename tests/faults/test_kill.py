@@ -284,6 +284,7 @@ async def test_a_run_that_kills_every_worker_ends_in_the_dead_letters(
     assert letter[b"run"] == f"0 {entity}:7".encode()
     assert json.loads(letter[b"body"])["a"] == [7]
     assert b"died" in letter[b"error"]
+    assert (letter[b"topic"], letter[b"name"], letter[b"hookable"]) == (entity.encode(), entity.encode(), b"1")
 
 
 @pytest.mark.timeout(90)

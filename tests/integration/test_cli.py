@@ -305,6 +305,46 @@ def test_a_waiting_job_is_shown_signalled_and_done(shell: Shell) -> None:
     assert shell("exec", "patient", "go", "--id", "p", "--ttl", "1 minute") == (0, {"a": [1, None]})
 
 
+def test_a_job_is_told_and_exported(shell: Shell, place: Path) -> None:
+    shell("exec", "patient", "go-on", "--id", "p/1", "--ttl", "1 minute", "--no-wait")
+    until(lambda: shell("show", "patient", "p/1")[1]["waiting_for"])
+    code, told = shell("why", "patient", "p/1")
+    assert (code, told["job"]) == (0, "patient:p/1")
+    assert "it waits for a signal on go-on" in " ".join(told["why"])
+    code, export = shell("export", "patient", "p/1", "--allow", "status", "--allow", "execution")
+    assert (code, export["status"], export["execution"]["job"]) == (0, 1, "patient:p/1")
+    assert "data" not in export
+    assert shell("signal", "go-on")[0] == 0
+    assert shell("export", "patient", "p/1", "--out", str(place)) == (0, {"written": f"{place}/patient.p_1.json"})
+    assert json.loads((place / "patient.p_1.json").read_text())["journal"][0]["name"] == "patient"
+    (place / "patient.p_1.json").unlink()
+    assert shell("export", "patient", "none")[0] == 3
+    assert shell("why", "patient", "none")[0] == 3
+    assert shell("export", "patient", "p/1", "--allow", "nonsense")[0] == 2
+    assert shell("export", "patient", "p/1", "--out", "/none/of/these")[0] == 2
+
+
+def test_dead_letters_are_listed_put_back_and_dropped(shell: Shell, redis_client: redis.Redis, namespace: str) -> None:
+    assert shell("dead", "ls") == (0, [])
+    dead = f"mesh:{{{namespace}}}:dead"
+    run = {"run": "0 user:ann", "error": "they died", "body": '{"a":["ann",33]}'}
+    redis_client.xadd(dead, {**run, "topic": "user", "ttl": "60000", "hookable": "1", "name": "user"})
+    redis_client.xadd(dead, {"run": "0 user:bob", "error": "it died", "position": "0:1", "body": "{}"})
+    first, second = shell("dead", "ls")[1]
+    assert (first["job"], first["what"], second["what"]) == ("user:ann", "workflow", "activity at 0:1")
+    assert shell("dead", "show", first["number"])[1]["body"] == run["body"]
+
+    assert shell("dead", "requeue", first["number"]) == (0, {"requeued": "user:ann"})
+    until(lambda: shell("show", "user", "ann")[1]["status"] == "completed")
+    assert shell("show", "user", "ann")[1]["ttl_ms"] == 60_000
+    assert shell("dead", "requeue", first["number"])[0] == 3, "it was dropped when it was put back"
+    assert shell("dead", "requeue", second["number"])[0] == 1, "its workflow was told long ago"
+    assert shell("dead", "drop", second["number"]) == (0, {"dropped": True})
+    assert shell("dead", "drop", second["number"]) == (3, {"dropped": False})
+    assert shell("dead", "show", "nonsense")[0] == 2
+    redis_client.delete(dead)
+
+
 def test_a_hook_runs_on_the_job_and_changes_its_record(shell: Shell) -> None:
     shell("exec", "user", "ann", "33", "--id", "ann", "--ttl", "1 minute")
     assert shell("hook", "user", "ann", "bill", "pro") == (0, "billed for pro")

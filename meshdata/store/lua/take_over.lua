@@ -48,8 +48,10 @@ local function put_back_run(dim, job)
   local count = died and redis.call('HINCRBY', header, 'deaths', 1) or 0
   if died and count >= tonumber(deaths) and count >= limit_of(header) then
     local start = redis.call('LINDEX', journal_key(dim, job), 0) or ''
+    local h = redis.call('HMGET', header, 'topic', 'ttl', 'hookable')
     redis.call('XADD', base .. 'dead', 'MAXLEN', '~', 10000, '*', 'run', dim .. ' ' .. job, 'error', problem,
-      'body', string.match(start, '^[^\n]*\n(.*)$') or '')
+      'body', string.match(start, '^[^\n]*\n(.*)$') or '', 'topic', h[1] or '', 'ttl', h[2] or '',
+      'hookable', h[3] or '', 'name', string.match(start, '^%S+ %S+ %S+ %S+ ([^\n]*)') or '')
     redis.call('HINCRBY', header, 'fence', 1)
     fx.finish(dim, job, 'failed', 'err', payload, '', problem)
   elseif count > 1 then
