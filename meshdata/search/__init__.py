@@ -24,9 +24,11 @@ from meshdata.search.schema import Schema, schema_of
 from meshdata.search.tree import (
     Condition,
 )
+from meshdata.search.watch import Change, Watch
 
 __all__ = [
     "Aggregate",
+    "Change",
     "Condition",
     "Field",
     "Find",
@@ -43,6 +45,7 @@ __all__ = [
     "Tag",
     "Text",
     "Vector",
+    "Watch",
     "avg",
     "count",
     "count_distinct",

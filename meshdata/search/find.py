@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from meshdata.errors import InvalidOptions, QueryInvalid
@@ -18,10 +19,10 @@ from meshdata.search.column import Column
 from meshdata.search.fields import Numeric, Tag, Text
 from meshdata.search.fulltext import DISTANCE, Query, compile_query
 from meshdata.search.index import Index
-from meshdata.search.predicate import number_of, predicate, text_of
+from meshdata.search.predicate import Predicate, number_of, predicate, text_of
 from meshdata.search.query import Field, Order, bind, condition_of
 from meshdata.search.reply import DEFAULT_TIMEOUT_MS, Argument, Reply, Row, SearchStore, ask
-from meshdata.search.scan import scan_records
+from meshdata.search.scan import scan_records, walk_records
 from meshdata.search.schema import SYSTEM, Schema
 from meshdata.search.tree import (
     Condition,
@@ -35,6 +36,7 @@ from meshdata.search.tree import (
     both,
     leaves,
 )
+from meshdata.search.watch import Watch, Watched
 from meshdata.values import Duration, duration_ms
 
 T = TypeVar("T")
@@ -204,6 +206,42 @@ class Find(Generic[T]):
 
     def _limit(self) -> int:
         return DEFAULT_LIMIT if self._request.limit is None else self._request.limit
+
+    # --- live ---------------------------------------------------------------------------------------------------------
+
+    def watch(self, *, after: str | None = None, keep: Duration = 60) -> Watch[T]:
+        """What meets the query now, then each record that begins to, changes, or ceases to: `async for change in ...`.
+
+        Conditions are judged in this process, on whole words: no stemming, no sounds. Records that expire are noticed
+        within some seconds.
+
+        Args:
+            after: the cursor of a change: go on behind it, instead of beginning with all that meets the query.
+            keep: how long changes are kept for it once it is gone or stands still, a second to a day.
+
+        Raises:
+            InvalidOptions: it has a limit or an offset. QueryInvalid: it asks for what only the module can judge.
+        """
+        if self._request.limit is not None or self._request.offset:
+            raise InvalidOptions("what is watched has no limit and no offset", argument="limit")
+        if self._schema is not None:
+            self._judged(bind(self._tree(), self._schema))
+        return Watch(self._store, self._entity, self._watched, after=after, keep=keep)
+
+    def _judged(self, tree: Condition) -> Predicate:
+        try:
+            return predicate(tree)
+        except QueryInvalid as problem:
+            raise QueryInvalid("knn() and unsafe_raw() cannot be watched: only the module can judge them") from problem
+
+    async def _watched(self) -> Watched:
+        plan = await self._plan()
+        if self._store.has_search:
+            whole = self._with(names=())
+            rows = partial(whole._walk, replace(plan, ranked=False))
+        else:
+            rows = partial(walk_records, self._store, self._entity)
+        return Watched(rows, self._judged(plan.tree), partial(self._item, plan))
 
     # --- plan ---------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from meshdata.errors import IndexNotFound, MeshTimeout, ScriptFailed, SearchError
+from meshdata.store.changes import Changes
 from meshdata.store.keys import Keys
 
 Argument = str | bytes | int | float
@@ -22,6 +23,8 @@ class SearchStore(Protocol):
     def partitions(self) -> int: ...
     @property
     def has_search(self) -> bool: ...
+    @property
+    def changes(self) -> Changes: ...
 
     async def command(self, partition: int, *args: Argument) -> Any:
         """One command to the node of a partition; a raw RESP3 reply."""

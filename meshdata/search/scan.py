@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 from weakref import WeakSet
 
 from meshdata.errors import SearchUnavailable
-from meshdata.search.reply import SearchStore
+from meshdata.search.reply import Row, SearchStore
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,12 @@ async def scan_records(store: SearchStore, entity: str) -> list[dict[str, Any]]:
     found = [record for part in parts for record in part]
     _check(len(found), entity)
     return sorted(found, key=lambda record: (float(record.get("_created", 0)), record.get("_id", b"")))
+
+
+async def walk_records(store: SearchStore, entity: str) -> AsyncIterator[Row]:
+    """The same, one after the other."""
+    for record in await scan_records(store, entity):
+        yield Row("", record)
 
 
 async def _scan(store: SearchStore, partition: int, entity: str) -> list[dict[str, Any]]:

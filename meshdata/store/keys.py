@@ -63,6 +63,14 @@ class Keys:
         """The channel on which the next due time of the partition's timers is announced."""
         return f"{self._bases[partition]}timer-hint"
 
+    def changes(self, partition: int, entity: str) -> str:
+        """The stream of changes of an entity's records, while somebody watches."""
+        return f"{self._bases[partition]}ch:{entity}"
+
+    def changes_channel(self, partition: int, entity: str) -> str:
+        """The channel on which is told that the stream of changes has grown."""
+        return f"{self._bases[partition]}changed:{entity}"
+
     def dead(self, partition: int) -> str:
         """The dead-letter stream."""
         return f"{self._bases[partition]}dead"

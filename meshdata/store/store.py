@@ -20,6 +20,7 @@ from meshdata.errors import (
     StoreUnavailable,
 )
 from meshdata.store import scripts
+from meshdata.store.changes import Changes, Place
 from meshdata.store.crash import crash_points
 from meshdata.store.keys import FORMAT, Keys
 from meshdata.store.lane import ConnectionLost, Lane, ReplyError
@@ -56,6 +57,7 @@ class Store:
         self._bases = [keys.base(p) for p in range(keys.partitions)]
         self._scripts = {name: scripts.load(name) for name in scripts.names()}
         self._outbox = Outbox(self)
+        self.changes = Changes(self)
 
     @classmethod
     async def open(
@@ -96,6 +98,7 @@ class Store:
 
     async def close(self) -> None:
         """Let relays under way end, then close the connections."""
+        await self.changes.close()
         await self._outbox.close()
         await self.connections.aclose()
 
@@ -403,6 +406,15 @@ class Store:
             return dict(zip(names, values, strict=True))
         found = await self.command(partition, "HGETALL", key)
         return {name.decode(): value for name, value in found.items()}
+
+    async def watch(self, partition: int, entity: str, ttl_ms: int) -> Place:
+        """Say that somebody watches an entity's records, or goes on doing so; where its changes stand."""
+        epoch, n = await self._script("watch", partition, entity, ttl_ms)
+        return Place(int(epoch), n)
+
+    def lane(self, partition: int) -> Lane:
+        """The shared connection of a partition, to subscribe on."""
+        return self._lanes[partition]
 
     # --- the life of a process ----------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@
 --   NOTNUMBER  field
 -- COST  O(fields)
 --- @include record
+--- @lazy changed
 if create == '0' or rev ~= '' then
   local found = redis.call('HGET', fx.record_key(job), '_rev')
   if not found and create == '0' then return { 'NOTFOUND', '' } end

@@ -24,6 +24,7 @@
 --- @include ended
 --- @include finish
 --- @lazy record
+--- @lazy changed
 --- @lazy apply
 if stream ~= '' then
   redis.call('XACK', stream, 'g', message)

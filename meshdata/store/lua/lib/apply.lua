@@ -6,6 +6,7 @@
 --- @include requeue
 --- @include timers
 --- @include record
+--- @include changed
 --- @include waiters
 --- @include deliver
 --- @include signals

@@ -86,7 +86,9 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
     if redis.call('EXISTS', fx.record_key(job)) == 1 then
       local fields = { '_ended', now }
       if problem ~= '' then fields[3], fields[4] = '_error', problem end
+      local watched = fx.watch(job)
       redis.call('HSET', fx.record_key(job), unpack(fx.stamp(job, fields, status)))
+      if watched then fx.changed(watched) end
     end
     if #hooks == 0 then fx.begin_expiry(job, ttl) end
     if ttl == '' then fx.keep_answer(run, h[3], code, payload) end

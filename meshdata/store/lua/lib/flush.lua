@@ -4,6 +4,7 @@
 --- @include fx
 --- @include keys
 --- @include ended
+--- @include watch
 function fx.drop_run(dim, job)
   local header = header_key(dim, job)
   local h = redis.call('HMGET', header, 'owner', 'waiters', 'status', 'parent')
@@ -38,5 +39,8 @@ function fx.flush(job)
   for _, child in ipairs(children) do
     fx.send(child[2], { 'disown', child[1], job, 'flush', child[1] })
   end
-  return removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job)
+  local watched = fx.watch(job)
+  removed = removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job)
+  if watched then fx.changed(watched) end
+  return removed
 end

@@ -1,7 +1,8 @@
 -- record: change one record. Every change is one HSET (and one HDEL where fields go), because the search module indexes
--- the hash anew after each command that touches it.
+-- the hash anew after each command that touches it. Whoever writes a record asks fx.watch before.
 --- @include fx
 --- @include now
+--- @include watch
 function fx.record_key(job) return base .. 'r:' .. job end
 
 -- The system fields a change carries; on a record that is not there yet, all that make it one.
@@ -42,7 +43,7 @@ end
 --   delete field, ...                                         number of fields removed
 --   incr   field, amount                                      the new value
 --   mult   field, factor                                      the new value; an absent field counts as 1
-function fx.change_record(job, op, arguments, status)
+local function change(job, op, arguments, status)
   local key = fx.record_key(job)
   if op == 'set' then
     local pairs_end = 1 + 2 * tonumber(arguments[1])
@@ -75,4 +76,11 @@ function fx.change_record(job, op, arguments, status)
   end
   redis.call('HSET', key, unpack(fx.stamp(job, { field, value }, status)))
   return 'OK', value
+end
+
+function fx.change_record(job, op, arguments, status)
+  local watched = fx.watch(job)
+  local word, result = change(job, op, arguments, status)
+  if watched then fx.changed(watched) end
+  return word, result
 end

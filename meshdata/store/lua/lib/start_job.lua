@@ -80,7 +80,9 @@ function fx.start_job(s)
     end
     if origin ~= '' then record[#record + 1], record[#record + 2] = '_origin', origin end
     if queue ~= '' then record[#record + 1], record[#record + 2] = '_queue', queue end
+    local watched = fx.watch(job)
     fx.in_parts('HSET', fx.record_key(job), fx.stamp(job, record, 'running'))
+    if watched then fx.changed(watched) end
   end
   if delay ~= '' then fx.set_timer('q ' .. run, now_up + tonumber(delay)) end
   if parent ~= '' and awaited ~= '1' then fx.answer(parent, 'ok', answer) end
