@@ -36,7 +36,7 @@ another one stored.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 CODE_NOT_FOUND = 404
@@ -242,16 +242,36 @@ class ReplayError(MeshError):
     """The function asked for another call than its journal holds at this position.
 
     The job is parked, not failed: it goes on when code that fits its journal is deployed.
+
+    Attributes:
+        expected: the recorded call, kind and name; position: its place; recorded: its entry in the journal, and when.
+        found: what the function has there; where: at which line, as "orders.py:41 in charge".
+        others: the calls it made elsewhere and waits for, with their lines, where there is none at the position.
     """
 
-    def __init__(self, expected: str, found: str, position: str) -> None:
+    def __init__(
+        self,
+        expected: str,
+        found: str,
+        position: str,
+        *,
+        where: str = "",
+        recorded: str = "",
+        others: Sequence[str] = (),
+    ) -> None:
+        facts = f" ({recorded})" if recorded else ""
+        place = f" at {where}" if where else ""
+        beside = f"; it waits for {', '.join(others)}" if others else ""
         super().__init__(
-            f"At position {position} the journal has {expected}, the function asked for {found}; "
+            f"At position {position} the journal has {expected}{facts}, the function has {found}{place}{beside}; "
             "it must take the way it took before (see workflow.patched)."
         )
         self.expected = expected
         self.found = found
         self.position = position
+        self.where = where
+        self.recorded = recorded
+        self.others = tuple(others)
 
 
 # --- the store and search ---------------------------------------------------------------------------------------------

@@ -675,9 +675,10 @@ class MeshData:
         try:
             async with asyncio.timeout(2.0):
                 await self._store.command(0, "PING")
+                parked = await self._store.parked(self._router.topics)
             reachable = True
         except (MeshError, TimeoutError):
-            reachable = False
+            reachable, parked = False, 0
         beat_age = now - self._leases.last_beat if self._serving and self._leases.last_beat else None
         return Health(
             reachable=reachable,
@@ -687,6 +688,7 @@ class MeshData:
             has_search=self._store.has_search,
             resident=len(self._host.runs),
             busy=self._router.busy,
+            parked=parked,
         )
 
 

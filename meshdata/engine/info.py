@@ -93,6 +93,7 @@ class Health:
         reading: its streams are read (true if it serves nothing).
         alive: its life sign is fresh (true if it serves nothing).
         resident: runs in memory; busy: slots taken.
+        parked: runs put aside because no code that serves them fits their journals; of what this process serves.
     """
 
     reachable: bool
@@ -102,6 +103,7 @@ class Health:
     has_search: bool
     resident: int
     busy: int
+    parked: int
 
     @property
     def ok(self) -> bool:

@@ -71,6 +71,10 @@ class Keys:
         """The channel on which is told that the stream of changes has grown."""
         return f"{self._bases[partition]}changed:{entity}"
 
+    def parked(self, partition: int, topic: str) -> str:
+        """Runs of a topic whose code does not fit their journal."""
+        return f"{self._bases[partition]}parked:{topic}"
+
     def dead(self, partition: int) -> str:
         """The dead-letter stream."""
         return f"{self._bases[partition]}dead"

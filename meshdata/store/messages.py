@@ -64,12 +64,14 @@ class Stepped(NamedTuple):
 
 
 class Leased(NamedTuple):
-    """A lease: word OK or STALE; the ledger's number; attempts made before; the whole journal."""
+    """A lease: word OK or STALE; the ledger's number; attempts made before; the whole journal; positions of
+    the calls whose outcome is still to come from outside."""
 
     word: str
     seq: int
     attempt: int
     entries: list[bytes]
+    waits: list[str]
 
 
 class Beat(NamedTuple):

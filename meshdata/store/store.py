@@ -315,7 +315,8 @@ class Store:
             if not piece:
                 break
             entries.extend(piece)
-        return Leased(reply[0].decode(), reply[1], reply[2], entries)
+        waits = [position.decode() for position in reply[5]]
+        return Leased(reply[0].decode(), reply[1], reply[2], entries, waits)
 
     async def entries(self, run: str, start: int, count: int = 0) -> list[bytes]:
         """Journal entries from an index on; all of them when count is 0."""
@@ -347,6 +348,15 @@ class Store:
             self.command(partition, "LLEN", f"{base}{journal}"),
         )
         return (fence or b"").decode(), int(seq or 0), length
+
+    async def parked(self, topics: Iterable[str]) -> int:
+        """How many runs of some topics are parked."""
+        commands = [
+            self.command(partition, "SCARD", self.keys.parked(partition, topic))
+            for partition in range(self.partitions)
+            for topic in topics
+        ]
+        return sum(await asyncio.gather(*commands))
 
     async def owned(self, partition: int) -> list[str]:
         """Runs whose lease this process holds, as the store knows it."""

@@ -12,6 +12,7 @@ from typing import Any
 from meshdata.workflow.activity import activity, proxy, proxy_activities
 from meshdata.workflow.child import exec_child, hook, interrupt, start_child
 from meshdata.workflow.once import get_context, info, now, once, random, uuid
+from meshdata.workflow.patch import deprecate_patch, patched
 from meshdata.workflow.signal import condition, signal, wait_for, wait_for_all
 from meshdata.workflow.state import search, state
 from meshdata.workflow.timer import sleep_for, timeout
@@ -22,6 +23,7 @@ __all__ = [
     "all_",
     "child",
     "condition",
+    "deprecate_patch",
     "exec_child",
     "get_context",
     "hook",
@@ -29,6 +31,7 @@ __all__ = [
     "interrupt",
     "now",
     "once",
+    "patched",
     "proxy",
     "proxy_activities",
     "random",

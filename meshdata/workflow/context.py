@@ -33,6 +33,10 @@ class Followed(Protocol):
 _run: ContextVar[Any] = ContextVar("meshdata_run", default=None)
 
 
+MAIN: Final = "0"
+"""The path of a run's main task."""
+
+
 class TaskPath:
     """The address of one task of a run, and the counters it hands out."""
 
@@ -82,10 +86,11 @@ def _as_completed_frame() -> FrameType | None:
 class RunTask(asyncio.Task[Any]):
     """A task of a run, at the same place of a set of such tasks on every replay."""
 
-    __slots__ = ("_hash",)
+    __slots__ = ("_hash", "path")
 
-    def __init__(self, coro: Any, *, hash: int, **options: Any) -> None:
+    def __init__(self, coro: Any, *, hash: int, path: str, **options: Any) -> None:
         self._hash = hash
+        self.path = path
         super().__init__(coro, **options)
 
     def __hash__(self) -> int:
@@ -93,6 +98,11 @@ class RunTask(asyncio.Task[Any]):
 
 
 _path: ContextVar[TaskPath] = ContextVar("meshdata_path")
+
+
+def path_of(task: "asyncio.Task[Any]") -> str:
+    """The path of a task of a run."""
+    return task.path if isinstance(task, RunTask) else MAIN
 
 
 def current_run(verb: str) -> Any:
@@ -126,7 +136,7 @@ def entered(run: Followed) -> Context:
     """A context for a run's main function."""
     context = copy_context()
     context.run(_run.set, run)
-    context.run(_path.set, TaskPath("0"))
+    context.run(_path.set, TaskPath(MAIN))
     return context
 
 
@@ -187,7 +197,7 @@ def _task(
     path = parent.next_child()
     context.run(_path.set, path)
     hash = crc32(f"{run.name} {path.text}".encode())
-    task = RunTask(coro, loop=loop, hash=hash, **{**options, "context": context})
+    task = RunTask(coro, loop=loop, hash=hash, path=path.text, **{**options, "context": context})
     run.follow(task)
     return task
 

@@ -5,10 +5,13 @@ leave it strictly in order. How an entry looks in Redis: docs/keyspace.md "journ
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final, NamedTuple
 
 from meshdata.errors import CorruptRecord
+
+PATCH: Final = "patch"
+"""Kind and position of entries that say which patches a run has taken, by their names; no outcomes of calls."""
 
 PARTIAL: Final = frozenset({"try", "due"})
 """Codes that are news of a call but not its end: a failed attempt, and that the next one is due."""
@@ -32,6 +35,11 @@ class Entry(NamedTuple):
         """Whether this is the end of its call."""
         return self.code not in PARTIAL
 
+    @property
+    def is_of_call(self) -> bool:
+        """Whether this is news of a durable call, and not of the run as a whole."""
+        return ":" in self.position
+
 
 def parse(index: int, raw: bytes) -> Entry:
     """An entry as stored.
@@ -53,10 +61,11 @@ def parse(index: int, raw: bytes) -> Entry:
 class Journal:
     """The outcomes a run has still to consume, and how far this process has read."""
 
-    __slots__ = ("_ahead", "_finals", "length")
+    __slots__ = ("_ahead", "_finals", "length", "patches")
 
     def __init__(self) -> None:
         self.length = 0
+        self.patches: set[str] = set()
         self._ahead: deque[Entry] = deque()
         self._finals: dict[str, int] = {}
 
@@ -75,6 +84,9 @@ class Journal:
     def append(self, entry: Entry) -> None:
         """Take in the next entry."""
         self.length += 1
+        if entry.kind == PATCH:
+            self.patches.add(entry.name)
+            return
         self._ahead.append(entry)
         if entry.is_final:
             self._finals[entry.position] = self._finals.get(entry.position, 0) + 1
@@ -86,8 +98,13 @@ class Journal:
 
     @property
     def consumed(self) -> int:
-        """How many entries have been taken out: the place of the next one."""
-        return self.length - len(self._ahead)
+        """The place of the next outcome to deliver."""
+        return self._ahead[0].place if self._ahead else self.length
+
+    @property
+    def next_position(self) -> str:
+        """The call the next outcome is of; '' if there is none."""
+        return self._ahead[0].position if self._ahead else ""
 
     def next(self) -> Entry | None:
         """The next outcome to deliver, taken out; None when all is consumed."""
@@ -110,6 +127,10 @@ class Journal:
     def has_outcome(self, position: str) -> bool:
         """Whether the call's end is recorded and not yet delivered."""
         return position in self._finals
+
+    def first_not_of(self, positions: Container[str]) -> Entry | None:
+        """The first outcome ahead that is of none of these calls."""
+        return next((one for one in self._ahead if one.is_of_call and one.position not in positions), None)
 
     def has_news(self, position: str) -> bool:
         """Whether anything about the call is still to be delivered."""

@@ -16,6 +16,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from meshdata.engine.policy import ONCE, RetryPolicy
@@ -30,13 +31,17 @@ from meshdata.store.store import Store
 from meshdata.workflow.call import Call, failure_of
 from meshdata.workflow.context import durable_codes, entered
 from meshdata.workflow.home import Homes
-from meshdata.workflow.journal import Entry, Journal
+from meshdata.workflow.journal import PATCH, Entry, Journal
 from meshdata.workflow.settle import Settler, is_woken_within, waits_on
+from meshdata.workflow.where import line_of
 
 logger = logging.getLogger(__name__)
 
 WRITE_AGAIN_S: Final = 0.5
 """Pause before a step is tried again when the store is out of reach; its number keeps it from counting twice."""
+
+FEW: Final = 5
+"""How many calls an error names."""
 
 LOOK_AGAIN_S: Final = 0.1
 """How often a replay looks whether input and output of the function's own has ended."""
@@ -73,12 +78,15 @@ class Run:
         "_inline",
         "_issued",
         "_limit_told",
+        "_notes",
         "_ops",
         "_own",
+        "_patches",
         "_scheduled",
         "_seen",
         "_writing",
         "active_at",
+        "ahead",
         "attempt",
         "began_at",
         "calls",
@@ -131,6 +139,9 @@ class Run:
         self._writing = False
         self._inline = 0
         self._issued: dict[str, int] = {}
+        self._notes: list[str] = []
+        self._patches: dict[str, bool] = {}
+        self.ahead: set[str] = set()  # calls that wait for what comes from outside, and are still to be made again
         self._limit_told = False
 
     @property
@@ -193,6 +204,7 @@ class Run:
             raise Suspended
         future = call.future = self.host.loop.create_future()
         self.calls[call.position] = call
+        self.ahead.discard(call.position)
         if self.policy is not ONCE:
             self._issued[call.position] = self.journal.consumed
         if self.journal.has_more:
@@ -201,6 +213,17 @@ class Run:
         else:
             self._go_live(call)
         return future
+
+    def patched(self, patch: str) -> bool:
+        """Whether the run takes a patch: it did before, or was never further than here. The answer stays."""
+        known = self._patches.get(patch)
+        if known is None:
+            known = patch in self.journal.patches
+            if not known and not self.journal.has_more and not self.ahead:
+                known = True
+                self._notes.append(patch)
+            self._patches[patch] = known
+        return known
 
     def abandon(self, call: Call) -> None:
         """The user gave up a call: nobody waits for its outcome."""
@@ -256,10 +279,8 @@ class Run:
         """Hand one outcome over; True if the user's code sees it."""
         self.now_ms = max(self.now_ms, entry.ms)
         call = self.calls.get(entry.position)
-        if call is None:
-            raise ReplayError(f"{entry.kind} {entry.name}".rstrip(), "no such call", entry.position)
-        if call.kind != entry.kind or call.name != entry.name:
-            raise ReplayError(f"{entry.kind} {entry.name}".rstrip(), str(call), entry.position)
+        if call is None or call.kind != entry.kind or call.name != entry.name:
+            raise self._misfit(entry, call)
         if not entry.is_final:
             self._told_of_attempt(call, entry)
             return False
@@ -278,6 +299,23 @@ class Run:
             failure.__mesh_entry__ = entry  # type: ignore[attr-defined]  # what a retry of the function drops
             future.set_exception(failure)
         return True
+
+    def _misfit(self, entry: Entry, call: Call | None, ended: str = "") -> ReplayError:
+        """What the journal has, and what the function did there."""
+        found, where = ended or "no such call", ""
+        if call is not None:
+            found, where = str(call), line_of(self.tasks, call.position, call.future)
+        return ReplayError(
+            f"{entry.kind} {entry.name}".rstrip(),
+            found,
+            entry.position,
+            where=where,
+            recorded=f"entry {entry.place}, {datetime.fromtimestamp(entry.ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC",
+            others=() if call else [
+                f"{one} at {one.position}, {line_of(self.tasks, one.position, one.future)}".rstrip(", ")
+                for one in list(self.calls.values())[:FEW]
+            ],
+        )  # fmt: skip
 
     def _told_of_attempt(self, call: Call, entry: Entry) -> None:
         """An attempt failed, or the next one is due. Whether it is still wanted shows when the journal is used up."""
@@ -376,6 +414,10 @@ class Run:
         self._writing = True
         ops, own, cancelled = self._ops, self._own, self._cancelled
         self._ops, self._own, self._cancelled = [], [], []
+        for patch in self._notes:
+            own.insert(0, (PATCH, PATCH, "ok", patch, b""))
+            ops[:0] = ("done", 5, PATCH, PATCH, "ok", patch, b"")
+        self._notes.clear()
         # Had the outcome of a call been known, its work would not have been begun: the step must not begin it either.
         seen = self.journal.length if self._seen is None else self._seen
         self._seen = None
@@ -502,6 +544,11 @@ class Run:
         if self.dropped or self.over:
             _seen(task)
             return
+        misfit = self._left_unmade(task)
+        if misfit is not None:
+            _seen(task)
+            self.host.park(self, misfit)
+            return
         self.over = True
         self.host.settler.forget(self)
         for other in list(self.tasks):
@@ -511,6 +558,21 @@ class Run:
             if call.task is not None:
                 call.task.cancel()
         self.host.end(self, task)
+
+    def _left_unmade(self, main: "asyncio.Task[Any]") -> ReplayError | None:
+        """Whether the function ended before it made a call that is recorded.
+
+        Not asked where it may differ from before for good reason: on a further attempt, and beside tasks that await
+        input and output of their own.
+        """
+        if not self.journal.has_more or self.attempt or self._does_io():
+            return None
+        entry = self.journal.first_not_of(self.calls)
+        if entry is None:
+            return None
+        raised = None if main.cancelled() else main.exception()
+        ended = "its end" if raised is None else f"its end by {type(raised).__name__}: {raised}"
+        return self._misfit(entry, None, ended)
 
 
 durable_codes.add(Run.outcome.__code__)

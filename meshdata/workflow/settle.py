@@ -13,7 +13,7 @@ is done all the same. With the queue in sight the tasks need not be looked at: o
 
 import asyncio
 from asyncio import locks, queues, taskgroups, tasks
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 from typing import Any, Final, Protocol
 
@@ -71,13 +71,18 @@ def _comes_from(future: Any, ours: Callable[[Any], bool]) -> bool:
     return children is not None and all(child.done() or _comes_from(child, ours) for child in children)
 
 
-def _innermost(task: "asyncio.Task[Any]") -> FrameType | None:
-    """The frame a waiting task stands in: the end of the chain of awaits."""
+def frames_of(task: "asyncio.Task[Any]") -> Iterator[FrameType]:
+    """The frames a waiting task stands in, outermost first: the chain of its awaits."""
     at: Any = task.get_coro()
-    frame: FrameType | None = None
-    while (inner := getattr(at, "cr_frame", None) or getattr(at, "gi_frame", None)) is not None:
-        frame = inner
+    while (frame := getattr(at, "cr_frame", None) or getattr(at, "gi_frame", None)) is not None:
+        yield frame
         at = getattr(at, "cr_await", None) or getattr(at, "gi_yieldfrom", None)
+
+
+def _innermost(task: "asyncio.Task[Any]") -> FrameType | None:
+    frame: FrameType | None = None
+    for frame in frames_of(task):  # noqa: B007 - the last one is wanted
+        pass
     return frame
 
 

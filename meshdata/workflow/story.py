@@ -110,7 +110,7 @@ class _Calls:
         self.function = entries[0].name if entries else thread.text("name")
         self.calls: dict[str, list[Entry]] = {}
         for entry in entries:
-            if entry.kind not in ("start", "end") or entry.position != "0":
+            if entry.is_of_call:
                 self.calls.setdefault(entry.position, []).append(entry)
         self.waits = {
             name[2:]: value.decode("utf-8", "replace").split(" ", 3)

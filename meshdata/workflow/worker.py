@@ -193,6 +193,7 @@ class Host:
         try:
             run.journal.extend(0, leased.entries)
             start = run.journal.next()
+            run.ahead.update(leased.waits)
         except CorruptRecord as error:
             self.fail(run, error)
             return

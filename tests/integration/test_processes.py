@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from meshdata import MeshData
+from meshdata.call.why import why
 from meshdata.errors import JobNotFound
 from tests.integration.conftest import Eventually, OpenMesh
 
@@ -21,7 +22,7 @@ Start = Callable[..., Awaitable[Process]]
 
 @pytest.fixture
 async def start(redis_url: str, namespace: str, open_mesh: OpenMesh) -> AsyncIterator[Start]:
-    """Starts `process_worker.py` or `process_client.py` on the test's namespace; stops what is left of them."""
+    """Starts `process_<role>.py` on the test's namespace; stops what is left of them."""
     started: list[Process] = []
 
     async def start_one(role: str, *args: object) -> Process:
@@ -36,7 +37,7 @@ async def start(redis_url: str, namespace: str, open_mesh: OpenMesh) -> AsyncIte
             stderr=subprocess.PIPE,
         )
         started.append(process)
-        if role == "worker":
+        if role != "client":
             line = await asyncio.wait_for(process.stdout.readline(), 30) if process.stdout else b""
             assert line == b"serving\n"
         return process
@@ -46,7 +47,8 @@ async def start(redis_url: str, namespace: str, open_mesh: OpenMesh) -> AsyncIte
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
     said = await asyncio.gather(*(process.communicate() for process in started))
-    assert [err.decode() for _, err in said] == [""] * len(started)
+    errors = [line for _, err in said for line in err.decode().splitlines()]
+    assert [line for line in errors if not line.startswith("a run was parked")] == []
 
 
 @pytest.fixture
@@ -145,3 +147,32 @@ async def test_stopped_workers_leave_no_trace_of_themselves(
     for worker in workers:
         await stop(worker)
     assert {key for key in keys() - before if redis_client.pttl(key) == -1} == set()
+
+
+async def test_a_run_parked_by_one_process_goes_on_in_another_whose_code_fits(
+    mesh: MeshData, start: Start, eventually: Eventually
+) -> None:
+    async def status_is(wanted: str) -> bool:
+        return (await mesh.info("version", "v")).status == wanted
+
+    first = await start("version", "first")
+    handle = await mesh.exec(entity="version", args=["go"], id="v", ttl="1 minute", wait=False)
+    await eventually(lambda: _waits(mesh, "version", "v"))
+    await stop(first)
+    changed = await start("version", "changed")
+    await mesh.signal("go", "on")
+    await eventually(lambda: status_is("parked"))
+    told = (await mesh.info("version", "v")).error or ""
+    for part in ("0:1", "activity old", "entry 1", "activity new", "process_version.py:", "in version"):
+        assert part in told
+    assert told in " ".join(await why(mesh.store, "version", "v"))
+    await stop(changed)
+    await start("version", "patched")
+    assert await handle.result(timeout=20) == ["old", "on", "patched"]
+    again = await mesh.exec(entity="version", args=["gone"], id="w", ttl="1 minute", wait=False)
+    await mesh.signal("gone", "on")
+    assert await again.result(timeout=20) == ["new", "on", "patched"]
+
+
+async def _waits(mesh: MeshData, entity: str, id: str) -> bool:
+    return bool((await mesh.info(entity, id)).waiting_for)

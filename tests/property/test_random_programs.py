@@ -320,7 +320,8 @@ class Quiet:
 async def replayed(mesh: MeshData, job: str, journal: list[bytes]) -> tuple[list[str], Any]:
     """What a job writes down when it is run from a journal, and its result if it comes to one."""
     host = Quiet(mesh)
-    run = Replay(host, None, Claim(f"0 {job}", "1"), 0, seq=0, attempt=0, ms=0)  # type: ignore[arg-type]
+    service = mesh._host.services["program"]
+    run = Replay(host, service, Claim(f"0 {job}", "1"), 0, seq=0, attempt=0, ms=0)  # type: ignore[arg-type]
     assert run.journal.extend(0, journal)
     start = run.journal.next()
     assert isinstance(start, Entry)

@@ -163,7 +163,10 @@ async def test_a_run_that_took_as_many_processes_as_it_may_goes_to_the_dead_lett
     assert (bench.header(JOB)["status"], bench.header(JOB)["result"]) == ("failed", '{"code":999}')
     assert bench.record(JOB)["_error"] == "it died"
     [(_, letter)] = bench.redis.xrange(f"{bench.base(JOB)}dead")
-    assert letter == {b"run": RUN.encode(), b"error": b"it died", b"body": b'{"a":[]}'}
+    assert letter == {
+        b"run": RUN.encode(), b"error": b"it died", b"body": b'{"a":[]}', b"topic": b"work", b"ttl": b"60000",
+        b"hookable": b"1", b"name": b"thing",
+    }  # fmt: skip
     assert bench.messages(JOB) == 0
 
 

@@ -46,6 +46,34 @@ async def test_a_lease_under_an_old_fence_or_on_what_is_over_or_gone_is_void(ben
     assert (await bench.lease(claim)).word == "STALE"
 
 
+async def test_a_lease_tells_what_the_run_waits_for(bench: Bench, other: Bench) -> None:
+    claim = await bench.take()
+    operations = [
+        "wait",
+        4,
+        "0:1",
+        "key",
+        0,
+        "",
+        "timer",
+        3,
+        "0.1:2",
+        "sleep",
+        60_000,
+        "wait",
+        4,
+        "0:3",
+        "other",
+        0,
+        "",
+    ]
+    await bench.store.step(claim, seq=1, seen=1, operations=operations)
+    await other.store.signal("key", b"1")
+    await bench.store.suspend(claim, seen=2, how="queued")
+    leased = await other.lease(bench.claims(JOB)[-1])
+    assert (leased.word, sorted(leased.waits)) == ("OK", ["0.1:2", "0:3"])
+
+
 async def test_a_long_journal_is_read_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meshdata.store.store.LEASE_ENTRIES", 10)
     claim = await bench.take()

@@ -157,3 +157,21 @@ def test_two_ends_under_one_position_are_both_delivered() -> None:
     assert journal.has_outcome("0:1")
     journal.next()
     assert not journal.has_outcome("0:1")
+
+
+def test_patches_are_no_outcomes() -> None:
+    journal = Journal()
+    journal.extend(
+        0, [b"1 0 start ok f\n", b"2 patch patch ok new way\n", b"3 0:1 wait ok k\n1", b"4 patch patch ok b\n"]
+    )
+    assert (journal.length, journal.patches, journal.consumed) == (4, {"new way", "b"}, 0)
+    assert [entry.place for entry in iter(journal.next, None)] == [0, 2]
+    assert (journal.has_more, journal.consumed) == (False, 4)
+
+
+def test_what_is_ahead_of_no_known_call_is_found() -> None:
+    journal = Journal()
+    journal.extend(0, [b"1 cancel cancel ok x\n", b"2 0:1 wait ok k\n1", b"3 0:2 wait ok k\n1"])
+    assert journal.first_not_of({"0:1", "0:2"}) is None
+    found = journal.first_not_of({"0:1"})
+    assert found is not None and found.position == "0:2"
