@@ -1,7 +1,7 @@
 """Arithmetic: `{@math.*}`."""
 
 import math as _math
-import random as _random
+import secrets
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -188,7 +188,7 @@ def hypot(*values: Any) -> float:
 @math("random")
 def random() -> float:
     """() A random number from 0 to below 1."""
-    return _random.random()
+    return secrets.randbits(53) / 2**53
 
 
 def _of_one(fn: Callable[[float], float]) -> Callable[[Any], float]:
