@@ -654,9 +654,9 @@ class MeshData:
         """A query over live records: `await mesh.find(User).where(User.plan == "pro").sort(-User.age).limit(20)`."""
         self._need_open()
         if isinstance(model, str):
-            return Find(self._store, check_entity(model), self._registry.schemas.get(model))
+            return Find(self._store, check_entity(model), self._registry.schemas.get(model), self)
         schema = self._registry.learn(model)
-        return Find(self._store, schema.entity, schema)
+        return Find(self._store, schema.entity, schema, self)
 
     def aggregate(self, model: "type[Any] | str") -> Aggregate:
         """Figures over live records: `await mesh.aggregate(User).group_by(User.plan).reduce(n=count())`."""

@@ -23,6 +23,9 @@ IdArgument = Annotated[str, typer.Argument(help="The job's id.", show_default=Fa
 ArgsArgument = Annotated[
     list[str] | None, typer.Argument(help="""Arguments: JSON where it is JSON (3, true, '"3"'), else text.""")
 ]
+WhereArgument = Annotated[
+    list[str] | None, typer.Argument(help="Conditions: plan=pro 'age>=18' plan!=free 'bio~words'; all must hold.")
+]
 TimeoutOption = Annotated[str, typer.Option(help="How long to wait for the result; the job goes on after it.")]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the result.")]
 
@@ -292,9 +295,7 @@ def flush(
 @app.command()
 def search(
     entity: EntityArgument,
-    where: Annotated[
-        list[str] | None, typer.Argument(help="Conditions: plan=pro 'age>=18' plan!=free 'bio~words'; all must hold.")
-    ] = None,
+    where: WhereArgument = None,
     sort: Annotated[list[str] | None, typer.Option(help="A field to sort by; -field for descending.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 20,
     offset: Annotated[int, typer.Option(min=0, help="From this one on.")] = 0,
@@ -308,6 +309,69 @@ def search(
 
     place = Place(url, namespace, as_json)
     _end(body(place, entity, where or [], sort=sort or [], limit=limit, offset=offset, count=count))
+
+
+@app.command()
+def aggregate(
+    entity: EntityArgument,
+    where: WhereArgument = None,
+    by: Annotated[list[str] | None, typer.Option(help="A field to group by.")] = None,
+    reduce: Annotated[
+        list[str] | None, typer.Option(help="A figure: n=count (the default), mean=avg:age, p95=quantile:age:0.95.")
+    ] = None,
+    sort: Annotated[list[str] | None, typer.Option(help="A column to sort by; -column for descending.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 100,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Figures over the records of an entity that has an index, grouped."""
+    from meshdata.cli.live import aggregate as body
+
+    place = Place(url, namespace, as_json)
+    _end(body(place, entity, where or [], by=by or [], reduce=reduce or [], sort=sort or [], limit=limit))
+
+
+@app.command()
+def watch(
+    entity: EntityArgument,
+    where: WhereArgument = None,
+    after: Annotated[str | None, typer.Option(help="Go on behind this cursor (see --json).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many changes.")] = None,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what meets the conditions, then how that changes, until Ctrl-C."""
+    from meshdata.cli.live import watch as body
+
+    _end(body(Place(url, namespace, as_json), entity, where or [], after=after, most=limit))
+
+
+@app.command()
+def each(
+    verb: Annotated[str, typer.Argument(help="signal, hook, interrupt, flush or set.", show_default=False)],
+    entity: EntityArgument,
+    where: WhereArgument = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every record; in place of conditions.")] = False,
+    key: Annotated[str | None, typer.Option(help="signal: its key; {id} is the record's id.")] = None,
+    payload: Annotated[str | None, typer.Option(help="signal: JSON, or text.")] = None,
+    hook: Annotated[str | None, typer.Option(help="hook: its entity, like user.bill.")] = None,
+    arg: Annotated[list[str] | None, typer.Option(help="hook: an argument.")] = None,
+    reason: Annotated[str | None, typer.Option(help="interrupt: what those who await it are told.")] = None,
+    field: Annotated[list[str] | None, typer.Option(help="set: name=value.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say to which it would be done.")] = False,
+    rate: Annotated[float | None, typer.Option(help="At most so many a second.")] = None,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do something to every record that meets the conditions."""
+    from meshdata.cli.live import each as body
+
+    given = {"key": key, "payload": payload, "hook": hook, "arg": arg or [], "reason": reason, "field": field or []}
+    place = Place(url, namespace, as_json)
+    _end(body(place, verb, entity, where or [], everything=everything, options=given, dry_run=dry_run, rate=rate))
 
 
 @index_app.command("ls")

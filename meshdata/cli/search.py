@@ -52,12 +52,13 @@ def search(
         if place.as_json:
             show(place, {"total": page.total, "items": page.items})
         else:
-            _print_rows(page.items, page.total)
+            print_rows(page.items, page.total)
 
     return with_mesh(place, body)
 
 
-def _print_rows(items: list[dict[str, Any]], total: int) -> None:
+def print_rows(items: list[dict[str, Any]], total: int) -> None:
+    """Rows as a table, and below how many there are of how many."""
     names = list(dict.fromkeys(name for item in items for name in item))
     table = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0))
     for name in names:

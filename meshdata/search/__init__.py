@@ -24,6 +24,7 @@ from meshdata.search.schema import Schema, schema_of
 from meshdata.search.tree import (
     Condition,
 )
+from meshdata.search.verbs import Report
 from meshdata.search.watch import Change, Watch
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Point",
     "Record",
     "Reducer",
+    "Report",
     "Schema",
     "Tag",
     "Text",

@@ -36,6 +36,7 @@ from meshdata.search.tree import (
     both,
     leaves,
 )
+from meshdata.search.verbs import Actions, Verbs
 from meshdata.search.watch import Watch, Watched
 from meshdata.values import Duration, duration_ms
 
@@ -92,17 +93,20 @@ class _Plan:
     nearest: int | None
 
 
-class Find(Generic[T]):
+class Find(Verbs, Generic[T]):
     """A query over the records of one entity. Awaited, it gives a `Page`; iterated, all its hits."""
 
-    def __init__(self, store: SearchStore, entity: str, schema: Schema[Any] | None = None) -> None:
+    def __init__(
+        self, store: SearchStore, entity: str, schema: Schema[Any] | None = None, actions: Actions | None = None
+    ) -> None:
         self._store = store
         self._entity = entity
         self._schema = schema
+        self._actions = actions
         self._request = _Request()
 
     def _with(self, **changes: Any) -> Find[T]:
-        made: Find[T] = type(self)(self._store, self._entity, self._schema)
+        made: Find[T] = type(self)(self._store, self._entity, self._schema, self._actions)
         made._request = replace(self._request, **changes)
         return made
 
@@ -242,6 +246,16 @@ class Find(Generic[T]):
         else:
             rows = partial(walk_records, self._store, self._entity)
         return Watched(rows, self._judged(plan.tree), partial(self._item, plan))
+
+    async def _all_ids(self, most: int) -> list[str]:
+        if not self._request.conditions:
+            raise QueryInvalid("an empty filter; say where(match_all()) where every record is meant")
+        if self._request.limit is None:
+            query = self._with(limit=most + 1)
+        else:
+            query = self
+        found = [one["_id"] if isinstance(one, dict) else one.id async for one in query.select("_id")]
+        return list(dict.fromkeys(found))
 
     # --- plan ---------------------------------------------------------------------------------------------------------
 

@@ -372,6 +372,41 @@ def test_records_are_listed_found_and_flushed(shell: Shell) -> None:
     assert shell("index", "drop", "user") == (0, {"dropped": True})
 
 
+def test_figures_changes_and_verbs_for_what_a_query_finds(shell: Shell, redis_url: str, namespace: str) -> None:
+    for name, age in (("ann", 33), ("bob", 20), ("cy", 40)):
+        shell("exec", "user", name, str(age), "--id", name, "--ttl", "1 minute", "--state", "plan=pro")
+    assert shell("index", "create", "corner_shop:User")[0] == 0
+    assert shell("each", "set", "user", "age>=33", "--field", "plan=old", "--dry-run")[1]["done"] == ["ann", "cy"]
+    assert shell("each", "set", "user", "age>=33", "--field", "plan=old")[0] == 0
+    figures = shell(
+        "aggregate", "user", "--by", "plan", "--sort", "plan", "--reduce", "n=count", "--reduce", "a=avg:age"
+    )
+    assert figures == (0, [{"plan": "old", "n": 2, "a": 36.5}, {"plan": "pro", "n": 1, "a": 20.0}])
+    assert shell("aggregate", "user", "plan=pro") == (0, [{"n": 1}])
+
+    where = ("--url", redis_url, "--namespace", namespace)
+    shown = invoke("watch", "user", "plan=old", "--limit", "2", "--json", *where)
+    lines = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert [(one["kind"], one["id"], one["item"]["age"]) for one in lines] == [
+        ("match", "ann", "33"),
+        ("match", "cy", "40"),
+    ]
+    assert lines[1]["cursor"] and "match" in invoke("watch", "user", "--limit", "3", *where).stdout
+
+    code, report = shell("each", "signal", "user", "plan=old", "--key", "wake:{id}", "--payload", "1", "--rate", "1000")
+    assert (code, sorted(report["done"])) == (0, ["ann", "cy"])
+    code, report = shell("each", "interrupt", "user", "plan=old", "--reason", "enough")
+    assert (code, sorted(report["skipped"])) == (0, ["ann", "cy"]), "they are over"
+    assert "2 done" in invoke("each", "hook", "user", "plan=old", "--hook", "user.bill", "--arg", "free", *where).stdout
+    assert shell("each", "flush", "user")[0] == 2, "everything is meant by --all only"
+    assert shell("each", "paint", "user", "plan=old")[0] == 2
+    assert shell("each", "flush", "user", "plan=old", "--key", "x")[0] == 2
+    assert shell("each", "signal", "user", "plan=old")[0] == 2
+    assert shell("aggregate", "user", "--reduce", "n=paint:age")[0] == 2
+    assert "3 done" in invoke("each", "flush", "user", "--all", *where).stdout
+    assert shell("index", "drop", "user") == (0, {"dropped": True})
+
+
 def test_people_are_shown_tables_and_no_markup_of_theirs_is_taken_for_ours(
     shell: Shell, redis_url: str, namespace: str
 ) -> None:
