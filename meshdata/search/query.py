@@ -35,6 +35,10 @@ from meshdata.search.tree import (
     negated,
 )
 
+DEPTH_LIMIT = 150
+"""How deep conditions may be nested. The module's parser has a stack that ends somewhat later, with negations at each
+level earlier; it says so, which is QueryInvalid too."""
+
 
 def match_all() -> Condition:
     """Every record: the condition to give where all are meant."""
@@ -211,27 +215,31 @@ def bind(tree: Condition, schema: Schema[Any] | None) -> Condition:
     """The tree with each comparison a leaf of this schema; without one, a field's kind follows from its value.
 
     Raises:
-        QueryInvalid: a field the schema does not have, an operator or a value that does not fit it, or `knn` below the
-            top.
+        QueryInvalid: a field the schema does not have, an operator or a value that does not fit it, `knn` below the
+            top, or `&`, `|` and `~` nested deeper than the module can read.
     """
-    bound = _bind(tree, schema)
+    bound = _bind(tree, schema, 0)
     if has_knn(bound) and not (isinstance(bound, Knn) or _is_filtered_knn(bound)):
         raise QueryInvalid("knn() is asked once, at the top: knn(...) & condition")
     return bound
 
 
-def _bind(tree: Condition, schema: Schema[Any] | None) -> Condition:
-    match tree:
-        case And(parts):
-            return flat(And, [_bind(part, schema) for part in parts])
-        case Or(parts):
-            return flat(Or, [_bind(part, schema) for part in parts])
-        case Not(part):
-            return negated(_bind(part, schema))
-        case Unbound(name, op, values):
-            return leaf(_loose_column(name, op, values) if schema is None else schema.column(name), op, values)
-        case Everything() | Nothing() | RawText():
-            return tree
+def _bind(tree: Condition, schema: Schema[Any] | None, depth: int) -> Condition:
+    kind = type(tree)
+    if kind is And or kind is Or or kind is Not:
+        if depth == DEPTH_LIMIT:
+            raise QueryInvalid(
+                f"& | ~ are nested more than {DEPTH_LIMIT} deep; a chain of the same one counts once, however long"
+            )
+        if kind is Not:
+            return negated(_bind(tree.part, schema, depth + 1))  # type: ignore[attr-defined]
+        parts = [_bind(part, schema, depth + 1) for part in tree.parts]  # type: ignore[attr-defined]
+        return flat(kind, parts)  # type: ignore[arg-type]
+    if kind is Unbound:
+        name, op, values = tree.name, tree.op, tree.values  # type: ignore[attr-defined]
+        return leaf(_loose_column(name, op, values) if schema is None else schema.column(name), op, values)
+    if kind is Everything or kind is Nothing or kind is RawText:
+        return tree
     column: Column = tree.column  # type: ignore[attr-defined]  # every other node is a leaf
     if schema is not None and schema.columns.get(column.name) is not column:
         other = schema.column(column.name)

@@ -150,7 +150,7 @@ async def test_the_predicate_says_what_the_module_says(store: Store, monkeypatch
     async def remembered(*_: Any) -> list[dict[str, Any]]:
         return records
 
-    monkeypatch.setattr("meshdata.search.find.scan_records", remembered)
+    monkeypatch.setattr("meshdata.search.fetch.scan_records", remembered)
     make = Generator(11)
     for _ in range(2_000):
         tree = make.tree(make.chance.randint(0, 3))
