@@ -112,7 +112,7 @@ async def test_a_cursor_of_another_query_is_refused(store: Store) -> None:
     cursor = (await find.limit(5)).cursor
     assert cursor is not None
     for other in (find.where(Post.shelf == "a"), find.sort(-Post.votes)):
-        with pytest.raises(InvalidOptions, match="another query|other conditions"):
+        with pytest.raises(InvalidOptions, match="other conditions"):
             await other.after(cursor)
     for wrong in ("", "abc", "WzFd", cursor[:-4]):
         with pytest.raises(InvalidOptions, match=r"page\.cursor"):
