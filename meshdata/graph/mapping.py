@@ -1,6 +1,6 @@
 """The mapping language: references, maps and pipes, compiled once per model to functions of a scope. Pure.
 
-A scope is what a running activity can see: {"<activity id>": {"output": {"data": …}, "hook": …}, "$self": …, "$job": …}.
+A scope is what a running activity sees: {"<activity id>": {"output": {"data": …}, "hook": …}, "$self": …, "$job": …}.
 
     cell        a literal; "{a1.output.data.x}", a reference; "{@math.add}", a function; "{$item.x}", a loop variable
     maps        an object of maps and cells; {"@pipe": rows} stands for the value of the pipe
@@ -73,7 +73,7 @@ def walk(value: Any, path: Sequence[str]) -> Any:
     """What a path leads to; UNDEFINED where a step misses."""
     for step in path:
         if isinstance(value, dict):
-            value = value[step] if step in value else UNDEFINED
+            value = value.get(step, UNDEFINED)
         else:
             value = member(value, step)
         if value is UNDEFINED:
@@ -179,9 +179,7 @@ def _compile_rows(rows: Any, *, begun: bool) -> list[Row]:
             fanned = True
         elif isinstance(row, Mapping) and len(row) == 1 and "@reduce" in row:
             if not begun:
-                raise PipeError(
-                    "a reduce needs a row before it: the collection, and the first result", argument="@reduce"
-                )
+                raise PipeError("a reduce needs a row before it: collection and first result", argument="@reduce")
             compiled.append(("reduce", _compile_rows(row["@reduce"], begun=True), None))
         elif isinstance(row, list) and row:
             has_prior = begun or fanned

@@ -11,7 +11,8 @@ from meshdata.graph.pipes.values import UNDEFINED, PipeError
 SCOPE: dict[str, Any] = {
     "a1": {
         "output": {
-            "data": {"name": "Ada", "n": 3, "list": [{"name": "x"}, {"name": "y"}], "nothing": None, "o": {"b": 2, "1": 1}},
+            "data": {"name": "Ada", "n": 3, "list": [{"name": "x"}, {"name": "y"}], "nothing": None,
+                     "o": {"b": 2, "1": 1}},
             "metadata": {"aid": "a1"},
         },
         "hook": {"data": {"done": True}},
@@ -66,7 +67,8 @@ def test_maps_are_walked_and_what_is_undefined_is_left_out() -> None:
         {"who": "{a1.output.data.name}", "gone": "{a1.output.data.no}", "address": {"city": "Paris", "deep": {"n": 1}},
          "empty": "", "null": None, "list": ["a", "{a1.output.data.n}"]}
     ) == {
-        "who": "Ada", "address": {"city": "Paris", "deep": {"n": 1}}, "empty": "", "null": None, "list": {"0": "a", "1": 3},
+        "who": "Ada", "address": {"city": "Paris", "deep": {"n": 1}}, "empty": "", "null": None,
+        "list": {"0": "a", "1": 3},
     }  # fmt: skip
 
 
@@ -104,7 +106,8 @@ def test_a_pipe_runs(rows: Any, expected: Any) -> None:
         ([[None, "start"], {"@reduce": [["{$output}", 1], ["{@math.add}"]]}], "start"),
         ([[[1, 2]], {"@reduce": [["{$item}"]]}], 2),
         # the row after a reduce gets its result alone
-        ([[[1, 2], 0, "lost"], {"@reduce": [["{$output}", "{$item}"], ["{@math.add}"]]}, ["{@math.add}", 10], ["{@math.add}"]], 13),
+        ([[[1, 2], 0, "lost"], {"@reduce": [["{$output}", "{$item}"], ["{@math.add}"]]}, ["{@math.add}", 10],
+          ["{@math.add}"]], 13),
         # nested: its own variables, and none of the outer ones
         ([[[[1, 2], [3]], 0],
           {"@reduce": [["{$output}"],
