@@ -236,6 +236,11 @@ class MeshData:
         return self._engine
 
     @property
+    def registry(self) -> Registry:
+        """The functions and models it knows, for tools (`meshdata check`); no promise to users."""
+        return self._registry
+
+    @property
     def store(self) -> Store:
         """The floor below, for tools that look at the server itself (`meshdata doctor`); no promise to users."""
         self._need_open()

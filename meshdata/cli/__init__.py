@@ -112,6 +112,20 @@ def serve(
 
 
 @app.command()
+def check(
+    target: Annotated[
+        str, typer.Argument(metavar="MODULE[:OBJECT]", help="A module; or a MeshData, a worker or a function in it.")
+    ],
+    against: Annotated[list[str], typer.Option(help="A file or folder that `export` wrote; may be repeated.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Replay recorded jobs with today's code, without a server: 1 if one would take another way."""
+    from meshdata.cli.check import check as body
+
+    _end(body(Place(as_json=as_json), target, against))
+
+
+@app.command()
 def redis(
     path: Annotated[
         str | None, typer.Argument(help="A folder to keep the data in. By default nothing is kept.")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from meshdata.call.handle import HookHandle
-from meshdata.entity.registry import Connected
+from meshdata.entity.registry import Connected, Registry
 from meshdata.values import check_entity
 
 P = ParamSpec("P")
@@ -20,6 +20,8 @@ class Door(Protocol):
     def hook(self) -> Callable[..., Coroutine[Any, Any, HookHandle]]: ...
     @property
     def connect(self) -> Callable[..., Any]: ...
+    @property
+    def registry(self) -> Registry: ...
     async def served(self, name: str) -> None: ...
 
 
@@ -34,6 +36,11 @@ class Entity(Generic[P, R]):
     def entity_name(self) -> str:
         """The name it is connected under."""
         return self.connected.name
+
+    @property
+    def registry(self) -> Registry:
+        """What its mesh knows of entities and their models; for tools."""
+        return self._door.registry
 
     def __repr__(self) -> str:
         return f"Entity({self.entity_name!r})"

@@ -50,11 +50,11 @@ class Worker:
         self.queues = [queue] if isinstance(queue, str) else list(queue)
         for one in self.queues:
             check_entity(one, argument="queue")
-        self._workflows = _by_name(workflows)
+        self.workflows = _by_name(workflows)
         self._activities = list(activities)
         if not self.queues:
             raise InvalidOptions("name at least one queue", argument="queue")
-        if not self._workflows and not self._activities:
+        if not self.workflows and not self._activities:
             raise InvalidOptions("a worker needs workflows or activities to serve", argument="workflows")
         self._retry = retry
         self._opening = Opening(
@@ -77,7 +77,7 @@ class Worker:
         mesh = await self._opening.opened()
         try:
             for queue in self.queues:
-                await mesh.serve_workflows(queue, self._workflows, retry=self._retry)
+                await mesh.serve_workflows(queue, self.workflows, retry=self._retry)
                 if self._activities:
                     await mesh.serve_activities(queue, *self._activities)
         except BaseException:

@@ -110,13 +110,17 @@ class Execution(_Part):
 
 
 class Journal(_Part):
-    """The recorded outcomes of one run, as stored; `attempt` counts the runs of its function that failed before."""
+    """The recorded outcomes of one run, as stored; `attempt` counts the runs of its function that failed before.
+
+    `waits` are the positions of the calls whose outcome was still to come.
+    """
 
     dimension: str
     name: str
     attempt: int
     status: str
     entries: list[str]
+    waits: list[str] = []
 
 
 class Moment(_Part):

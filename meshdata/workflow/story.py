@@ -91,6 +91,7 @@ def tell(
                 attempt=int(thread.text("attempt", "0")),
                 status=thread.text("status"),
                 entries=[entry_text(raw) for raw in thread.journal],
+                waits=sorted(calls.waits),
             )
             for thread, calls in zip(threads, read, strict=True)
         ]
