@@ -21,6 +21,7 @@ from meshdata.search.index import Index, IndexInfo
 from meshdata.search.query import Field, Order, match_all, unsafe_raw
 from meshdata.search.record import Record, field, meta
 from meshdata.search.schema import Schema, schema_of
+from meshdata.search.table import Rows
 from meshdata.search.tree import (
     Condition,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Record",
     "Reducer",
     "Report",
+    "Rows",
     "Schema",
     "Tag",
     "Text",

@@ -13,7 +13,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshdata.errors import InvalidOptions, QueryInvalid, SearchUnavailable
 from meshdata.search.column import Column
@@ -23,6 +23,7 @@ from meshdata.search.index import Index
 from meshdata.search.query import Field, Order, bind, condition_of
 from meshdata.search.reply import DEFAULT_TIMEOUT_MS, Argument, Row, SearchStore, ask
 from meshdata.search.schema import Schema
+from meshdata.search.table import Rows
 from meshdata.search.tree import (
     And,
     Condition,
@@ -35,6 +36,11 @@ from meshdata.search.tree import (
     has_knn,
 )
 from meshdata.values import Duration, duration_ms
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
 
 GROUP_LIMIT = 100_000
 """Groups given at most where no limit was asked for; more are an error, not a cut."""
@@ -206,8 +212,25 @@ class Aggregate:
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
-    def __await__(self) -> Generator[Any, None, list[dict[str, Any]]]:
-        return self._rows().__await__()
+    def __await__(self) -> Generator[Any, None, Rows]:
+        return self._told().__await__()
+
+    async def _told(self) -> Rows:
+        request = self._request
+        columns = (*(request.groups or ()), *dict(request.reducers), *(name for name, _ in request.after if name))
+        return Rows(await self._rows(), columns)
+
+    async def to_arrow(self) -> pyarrow.Table:
+        """The rows as a pyarrow.Table; see `Rows`."""
+        return (await self).to_arrow()
+
+    async def to_polars(self) -> polars.DataFrame:
+        """The rows as a polars.DataFrame; see `Rows`."""
+        return (await self).to_polars()
+
+    async def to_pandas(self) -> pandas.DataFrame:
+        """The rows as a pandas.DataFrame; see `Rows`."""
+        return (await self).to_pandas()
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         for row in await self._rows():

@@ -31,6 +31,7 @@ from meshdata.search.query import Field, Order, bind, condition_of
 from meshdata.search.reply import Row, SearchStore
 from meshdata.search.scan import walk_records
 from meshdata.search.schema import Schema
+from meshdata.search.table import Tables, html_of_items
 from meshdata.search.tree import Condition
 from meshdata.search.verbs import Actions, Verbs
 from meshdata.search.walk import (
@@ -72,6 +73,9 @@ class Page(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(self.items)
 
+    def _repr_html_(self) -> str:
+        return html_of_items(self.items, f"{len(self.items)} of {self.total}")
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -79,7 +83,7 @@ class Page(Generic[T]):
         return self.items[at]
 
 
-class Find(Verbs, Generic[T]):
+class Find(Verbs, Tables[T], Generic[T]):
     """A query over the records of one entity. Awaited, it gives a `Page`; iterated, all its hits."""
 
     def __init__(
@@ -289,6 +293,9 @@ class Find(Verbs, Generic[T]):
         else:
             rows = partial(walk_records, self._store, self._entity)
         return Watched(rows, self._judged(plan.tree), partial(self._item, plan))
+
+    def _selected(self) -> tuple[str, ...]:
+        return self._request.names
 
     async def _all_ids(self, most: int) -> list[str]:
         if not self._request.conditions:

@@ -63,3 +63,10 @@ def test_importing_the_library_adds_no_log_handler_and_prints_nothing() -> None:
 def test_importing_the_library_imports_neither_its_command_line_nor_its_test_server() -> None:
     done = run("import sys, meshdata; assert not {'typer', 'rich', 'fakeredis'} & set(sys.modules)")
     assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_library_imports_none_of_what_only_some_of_it_needs() -> None:
+    program = "import sys, meshdata, meshdata.search; print(*sorted(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    unwanted = {"pyarrow", "polars", "pandas", "numpy", "rich", "typer", "starlette", "fakeredis"}
+    assert unwanted.isdisjoint(ran.stdout.split())
