@@ -43,6 +43,7 @@ from meshdata.workflow.context import follow_tasks
 from meshdata.workflow.export import JobExport
 from meshdata.workflow.function import Function
 from meshdata.workflow.home import FLOW, Home, decoder_of, topic_of
+from meshdata.workflow.starting import Conflict
 from meshdata.workflow.worker import Host, Service
 
 logger = logging.getLogger(__name__)
@@ -398,6 +399,9 @@ class MeshData:
         hookable: bool | None = None,
         queue: str | None = None,
         retry: RetryPolicy | None = None,
+        conflict: Conflict | None = None,
+        pending: Duration | None = None,
+        delay: Duration | None = None,
         **unknown: Never,
     ) -> Any:
         """Execute an entity's function in whatever process serves it.
@@ -413,12 +417,16 @@ class MeshData:
             hookable: False refuses hooks.
             queue: where it is served, if not under its own name.
             retry: how often a failed run is repeated.
+            conflict: when the id is taken: "attach", the default, joins the job there; "fail" raises JobExists;
+                "restart" runs it anew if it is over, and raises JobExists while it lives.
+            pending: only reserve the id, for so long, the record begun; `resume` starts it. Gives a Handle.
+            delay: start it so much later.
 
         Returns:
             What the function returned, or the Handle.
 
         Raises:
-            InvalidOptions: an argument is wrong; nothing was written.
+            InvalidOptions: an argument is wrong; nothing was written. JobExists: see `conflict`.
             JobFailed: the function raised, now or when the stored answer was made. JobInterrupted: it was interrupted.
             MeshTimeout: `timeout` passed first.
         """
@@ -429,7 +437,9 @@ class MeshData:
         if timeout is not None:
             seconds(timeout, argument="timeout")
         served = self._registry.served(entity)
-        if id is not None and wait and not (flush or retry_failed or state or queue or retry):
+        # What is only reserved has no end to wait for.
+        wait = wait and pending is None
+        if id is not None and wait and not (flush or retry_failed or state or queue or retry or conflict or delay):
             run = self._caller.kept(entity, id)
             if run is not None:
                 outcome = await self._caller.look(run, args, kwargs, ttl, served)
@@ -437,7 +447,7 @@ class MeshData:
                     return value_of(outcome, run[2:], served.decode)
         start = self._caller.start_of(
             entity, args, kwargs, served, id=id, ttl=ttl, flush=flush, retry_failed=retry_failed, state=state,
-            hookable=hookable, queue=queue, retry=retry,
+            hookable=hookable, queue=queue, retry=retry, conflict=conflict, pending=pending, delay=delay,
         )  # fmt: skip
         if wait:
             return await self._caller.exec(start, served, timeout)
@@ -534,6 +544,19 @@ class MeshData:
         if word == "NOTFOUND":
             raise JobNotFound(job_id=job)
         raise JobError(f"{job} is over already", job_id=job)
+
+    async def resume(self, entity: str, id: str) -> bool:
+        """Start now what is reserved (`pending`), or was to start later (`delay`). False if it has begun before.
+
+        Raises:
+            JobNotFound: there is no such job, or its reservation has lapsed.
+        """
+        self._need_open()
+        job = job_of(entity, id)
+        word = await self._store.resume(job)
+        if word == "NOTFOUND":
+            raise JobNotFound(job_id=job)
+        return word == "OK"
 
     async def flush(self, entity: str, id: str) -> bool:
         """Remove a job, its record and all it left, at once. True if there was anything."""

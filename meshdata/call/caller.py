@@ -15,6 +15,7 @@ from meshdata.store.messages import Argument, Outcome, StartJob
 from meshdata.values import Duration, from_json, mint_id
 from meshdata.workflow.child import check_args, check_kwargs, start_body, ttl_text
 from meshdata.workflow.home import topic_of
+from meshdata.workflow.starting import Conflict, check_conflict, delay_of, pending_of
 
 
 @dataclass(slots=True)
@@ -59,11 +60,15 @@ class Caller:
         hookable: bool | None = None,
         queue: str | None = None,
         retry: RetryPolicy | None = None,
+        conflict: Conflict | None = None,
+        pending: Duration | None = None,
+        delay: Duration | None = None,
     ) -> StartJob:
         """The start a call asks for.
 
         Args:
             name: the function's, where it is not the entity's.
+            conflict, pending, delay: see `MeshData.exec`.
 
         Raises:
             InvalidOptions: an argument is wrong; nothing was written.
@@ -91,6 +96,20 @@ class Caller:
                 argument = "flush" if flush else "retry_failed"
                 raise InvalidOptions("an id is run anew, and none was given; add id=...", argument=argument)
             start.policy, start.token = policy_name(flush=flush), mint_id()
+        if conflict is not None:
+            start.policy = check_conflict(conflict)
+            if id is None or flush or retry_failed:
+                raise InvalidOptions(
+                    "it says what to do when an id is taken, and none was given; add id=..." if id is None
+                    else "flush and retry_failed say already what to do when the id is taken; leave them out",
+                    argument="conflict",
+                )  # fmt: skip
+            if start.policy != "attach":
+                start.token = mint_id()
+        if delay is not None:
+            start.delay_ms = delay_of(delay)
+        if pending is not None:
+            start.pending = pending_of(pending, delay)
         return start
 
     async def exec(self, start: StartJob, served: Served, timeout: Duration | None) -> Any:

@@ -28,6 +28,7 @@ class Acts(Protocol):
     @property
     def export(self) -> Callable[..., Coroutine[Any, Any, JobExport]]: ...
     async def flush(self, entity: str, id: str, /) -> bool: ...
+    async def resume(self, entity: str, id: str, /) -> bool: ...
     async def info(self, entity: str, id: str, /) -> JobInfo: ...
 
 
@@ -90,7 +91,7 @@ class Handle(Awaited[T]):
         return f"{self.entity}:{self.id}"
 
     async def status(self) -> str:
-        """queued, running, waiting, backoff, parked, completed, failed or interrupted."""
+        """pending, delayed, queued, running, waiting, backoff, parked, completed, failed or interrupted."""
         return (await self._mesh.info(self.entity, self.id)).status
 
     async def info(self) -> JobInfo:
@@ -118,6 +119,10 @@ class Handle(Awaited[T]):
     ) -> JobExport:
         """See `MeshData.export`."""
         return await self._mesh.export(self.entity, self.id, allow=allow, block=block, values=values)
+
+    async def resume(self) -> bool:
+        """See `MeshData.resume`."""
+        return await self._mesh.resume(self.entity, self.id)
 
     async def flush(self) -> bool:
         """See `MeshData.flush`."""

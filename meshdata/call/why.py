@@ -84,12 +84,15 @@ class _Look:
             return [f"It is in memory of process {info.holder}."]
         if info.status == "waiting":
             return ["It is suspended: in nobody's memory until what it waits for comes."]
-        due = await self.due(f"q 0 {self.job}")
         if info.status == "backoff":
+            due = await self.due(f"q 0 {self.job}")
             again = "" if due is None else f"; it runs again {self.at(due)}"
             return [f"{tries}{again}."]
-        if due is not None:
-            return [f"It was started with a delay: it begins {self.at(due)}."]
+        if info.status == "delayed" and info.due is not None:
+            return [f"It was started with a delay: it begins {self.at(info.due)}."]
+        if info.status == "pending":
+            until = "" if info.due is None else f" until {self.at(info.due)}"
+            return [f"Its id is reserved{until}; it begins when it is resumed."]
         return [await self.queue(info)]
 
     async def queue(self, info: JobInfo) -> str:

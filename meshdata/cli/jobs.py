@@ -104,6 +104,8 @@ def _print_job(info: JobInfo, record: dict[str, Any]) -> None:
     row("job", f"{info.entity}:{info.id}")
     row("status", info.status, _COLOURS.get(info.status, "cyan"))
     row("created", f"{info.created:%Y-%m-%d %H:%M:%S} UTC")
+    if info.due is not None:
+        row("due", f"{info.due:%Y-%m-%d %H:%M:%S} UTC")
     if info.ended is not None:
         took = duration_text((info.ended - info.created).total_seconds() * 1000)
         row("ended", f"{info.ended:%Y-%m-%d %H:%M:%S} UTC, after {took}")

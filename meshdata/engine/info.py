@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from meshdata.values import from_json
 
@@ -16,14 +17,19 @@ class Wait:
     since: datetime | None = None
 
 
+NOT_RUN: Final = ("pending", "delayed", "backoff")
+"""Where the run that counts as the next has not begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobInfo:
     """How a job stands.
 
     Attributes:
-        status: queued, running, waiting (suspended), backoff (before another attempt), parked (its code does not fit
-            its journal), completed, failed or interrupted.
+        status: pending (reserved), delayed (to start later), queued, running, waiting (suspended), backoff (before
+            another attempt), parked (its code does not fit its journal), completed, failed or interrupted.
         created, ended: UTC; ended None while it lives.
+        due: when a delayed job starts, or a reservation lapses.
         attempts: runs of the function so far.
         waiting_for: what it waits for.
         holder: the process that holds its lease, None if none does.
@@ -50,6 +56,7 @@ class JobInfo:
     origin: str | None
     topic: str
     fence: int
+    due: datetime | None = None
 
     @property
     def is_ended(self) -> bool:
@@ -63,14 +70,14 @@ def job_info(entity: str, id: str, header: dict[str, bytes]) -> JobInfo:
     status = text["status"]
     ttl = text.get("ttl", "")
     ended = status in ("completed", "failed", "interrupted")
-    living_open = (status == "completed" and ttl != "") or not ended
+    living_open = (status == "completed" and ttl != "") or not (ended or status == "pending")
     return JobInfo(
         entity=entity,
         id=id,
         status=status,
         created=_time(text["created"]),
         ended=_time(text["ended"]) if "ended" in text else None,
-        attempts=int(text.get("attempt", 0)) + (status != "backoff"),
+        attempts=int(text.get("attempt", 0)) + (status not in NOT_RUN),
         waiting_for=tuple(_wait(name, value) for name, value in text.items() if name.startswith("w:")),
         holder=text.get("owner") or None,
         error=_error(header) if text.get("code") == "err" else text.get("parked"),
@@ -81,6 +88,7 @@ def job_info(entity: str, id: str, header: dict[str, bytes]) -> JobInfo:
         origin=text.get("origin"),
         topic=text["topic"],
         fence=int(text["fence"]),
+        due=_time(text["due"]) if "due" in text else None,
     )
 
 

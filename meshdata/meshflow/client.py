@@ -11,6 +11,7 @@ from meshdata.meshflow.handle import DEFAULT_QUEUE, Workflow, WorkflowHandle, ca
 from meshdata.meshflow.opening import Address, Opening
 from meshdata.values import Duration, mint_id
 from meshdata.workflow.home import FLOW
+from meshdata.workflow.starting import Conflict
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,6 +27,10 @@ class StartOptions(TypedDict, total=False):
         retry: how often a failed run of the function is repeated; by default as its worker says, else not.
         state: fields its record begins with.
         hookable: False refuses hooks.
+        conflict: when the id is taken: "fail", the default, raises JobExists; "attach" gives a handle on the one there;
+            "restart" runs it anew if it is over, and raises JobExists while it lives.
+        pending: only reserve the id, for so long; `handle.resume()` starts it.
+        delay: start it so much later.
     """
 
     id: str | None
@@ -34,6 +39,9 @@ class StartOptions(TypedDict, total=False):
     retry: RetryPolicy | None
     state: Mapping[str, Any] | None
     hookable: bool | None
+    conflict: Conflict
+    pending: Duration | None
+    delay: Duration | None
 
 
 class Client:
@@ -126,8 +134,9 @@ class Client:
         start = mesh.caller.start_of(
             FLOW, args, kwargs, served, name=name, id=mint_id() if id is None else id, ttl=options.get("ttl"),
             state=options.get("state"), hookable=options.get("hookable"), retry=options.get("retry"),
+            conflict=options.get("conflict", "fail"), pending=options.get("pending"), delay=options.get("delay"),
         )  # fmt: skip
-        start.queue, start.policy, start.token = queue, "fail", mint_id()
+        start.queue = queue
         begun = await mesh.caller.begin(start)
         id = start.job.partition(":")[2]
         handle = Handle[Any](mesh, mesh.engine, FLOW, id, served.decode, begun=begun)

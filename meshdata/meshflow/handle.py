@@ -61,7 +61,7 @@ class WorkflowHandle(Generic[R]):
         return value
 
     async def status(self) -> str:
-        """queued, running, waiting, backoff, parked, completed, failed or interrupted."""
+        """pending, delayed, queued, running, waiting, backoff, parked, completed, failed or interrupted."""
         return await (await self._opened()).status()
 
     async def info(self) -> JobInfo:
@@ -100,6 +100,10 @@ class WorkflowHandle(Generic[R]):
     async def interrupt(self, **options: Any) -> bool:
         """End it now, wherever it runs; see `MeshData.interrupt`."""
         return await (await self._opened()).interrupt(**options)
+
+    async def resume(self) -> bool:
+        """Start it now if it is reserved or was to start later; see `MeshData.resume`."""
+        return await (await self._opened()).resume()
 
     async def flush(self) -> bool:
         """Remove it and all it left, at once."""

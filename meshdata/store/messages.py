@@ -25,6 +25,7 @@ class StartJob:
     answer: bytes = b""
     origin: str = ""
     delay_ms: int | None = None
+    pending: str = ""
     queue: str = ""
     token: str = ""
     seeds: Sequence[Argument] = ()
@@ -38,11 +39,11 @@ class StartJob:
 
     def _further(self) -> bytes:
         """What most starts leave out, packed into one argument: each argument costs the hot path."""
-        if not (self.origin or self.queue or self.token or self.parent) and self.delay_ms is None:
+        if not (self.origin or self.queue or self.token or self.parent or self.pending) and self.delay_ms is None:
             return b""
         delay = b"" if self.delay_ms is None else b"%d" % self.delay_ms
         awaited = b"1" if self.awaited else b""
-        rest = (self.origin.encode(), delay, self.queue.encode(), self.token.encode())
+        rest = (self.origin.encode(), delay, self.queue.encode(), self.token.encode(), self.pending.encode())
         return b"".join(b"%d:%b" % (len(part), part) for part in (awaited, self.answer, *rest))
 
 

@@ -388,6 +388,14 @@ class Store:
         word: str = reply[0].decode()
         return word
 
+    async def resume(self, job: str) -> str:
+        """Let a job begin now that is reserved or delayed: OK, BEGUN (before) or NOTFOUND."""
+        partition = self.keys.partition(job)
+        reply = await self._script("resume", partition, job)
+        self._carried(partition, reply[1])
+        word: str = reply[0].decode()
+        return word
+
     async def flush(self, job: str) -> int:
         """Take a job away with everything it left; the number of keys removed."""
         partition = self.keys.partition(job)

@@ -11,6 +11,7 @@ from meshdata.workflow.call import Call, durable
 from meshdata.workflow.context import current_path, current_run
 from meshdata.workflow.home import Home
 from meshdata.workflow.runner import Run
+from meshdata.workflow.starting import CHILD_CONFLICTS, Conflict, check_conflict, delay_of
 
 Target = str | Callable[..., Any]
 
@@ -94,12 +95,14 @@ def _child(
     ttl: Duration | None,
     retry: RetryPolicy | None,
     state: dict[str, Any] | None,
+    conflict: Conflict | None,
+    delay: Duration | None,
 ) -> Coroutine[Any, Any, Any]:
     run = current_run(verb)
     home = _home_of(target, run, queue)
     entity = home.entity
     position = f"{current_path().text}:{current_path().calls + 1}"
-    policy = "fail" if id is not None else "own"
+    policy = "own" if conflict is None and id is None else check_conflict(conflict or "fail", CHILD_CONFLICTS)
     if id is None:
         # The parent and the place in it: the same on every replay, and nobody else's.
         suffix = position if run.dimension == "0" else f"{run.dimension}.{position}"
@@ -118,6 +121,7 @@ def _child(
         answer=to_json(id, argument="id"),
         origin=run.origin,
         queue=queue or "",
+        delay_ms=delay_of(delay),
         seeds=() if state is None else run.host.seeds(entity, state),
     )
 
@@ -138,17 +142,21 @@ def exec_child(
     ttl: Duration | None = None,
     retry: RetryPolicy | None = None,
     state: dict[str, Any] | None = None,
+    conflict: Conflict | None = None,
+    delay: Duration | None = None,
 ) -> Coroutine[Any, Any, Any]:
     """Run a further job and await its result.
 
     Args:
         target: an entity by name, an Entity, or a function served here.
         id: the child's id; by default one made of this job and the call's place in it.
+        conflict: when the id is taken: "fail", the default, raises JobExists; "restart" runs it anew if it is over.
+        delay: start it so much later.
 
     Raises:
         ChildFailed: it failed; JobInterrupted: it was interrupted; JobExists: the id is taken.
     """
-    return _child("exec_child", "child", target, args, kwargs, id, queue, ttl, retry, state)
+    return _child("exec_child", "child", target, args, kwargs, id, queue, ttl, retry, state, conflict, delay)
 
 
 def start_child(
@@ -161,6 +169,8 @@ def start_child(
     ttl: Duration | None = None,
     retry: RetryPolicy | None = None,
     state: dict[str, Any] | None = None,
+    conflict: Conflict | None = None,
+    delay: Duration | None = None,
 ) -> Coroutine[Any, Any, str]:
     """Start a further job and go on as soon as its id is reserved.
 
@@ -170,7 +180,7 @@ def start_child(
     Raises:
         JobExists: the id is taken.
     """
-    return _child("start_child", "start", target, args, kwargs, id, queue, ttl, retry, state)
+    return _child("start_child", "start", target, args, kwargs, id, queue, ttl, retry, state, conflict, delay)
 
 
 def hook(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from meshdata.engine.info import NOT_RUN
 from meshdata.errors import JobFailed
 from meshdata.values import from_json
 from meshdata.workflow.call import failure_of
@@ -326,7 +327,7 @@ def _execution(job: str, main: Thread, spans: list[Span], children: list[Child])
         created=created,
         ended=ended,
         duration_ms=_between(created, ended),
-        attempts=int(main.text("attempt", "0")) + (main.text("status") != "backoff"),
+        attempts=int(main.text("attempt", "0")) + (main.text("status") not in NOT_RUN),
         worker=main.text("owner") or None,
         origin=main.text("origin") or None,
         parent=parent,

@@ -6,6 +6,7 @@ from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 from meshdata.engine.policy import RetryPolicy
 from meshdata.values import Duration
 from meshdata.workflow.child import exec_child, start_child
+from meshdata.workflow.starting import Conflict
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,6 +20,8 @@ class ChildOptions(TypedDict, total=False):
     ttl: Duration | None
     retry: RetryPolicy | None
     state: Mapping[str, Any] | None
+    conflict: Conflict
+    delay: Duration | None
 
 
 class Child(Generic[P, R]):

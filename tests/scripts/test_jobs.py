@@ -90,6 +90,57 @@ async def test_start_with_a_delay_queues_nothing_until_its_timer_fires(make_benc
     assert bench.messages(JOB) == 1
 
 
+@pytest.mark.parametrize(("status", "word"), [("failed", "CREATED"), ("completed", "CREATED"), ("", "EXISTS")])
+async def test_start_that_restarts_begins_anew_only_what_is_over(bench: Bench, status: str, word: str) -> None:
+    claim = await bench.take(ttl="60000")
+    if status:
+        await finish(bench, claim, status=status)
+    restart = a_start(policy="restart", token="mine")
+    assert (await bench.store.start_job(restart)).word == word
+    if status:
+        assert (await bench.store.start_job(restart)).word == "PENDING", "sent twice it is one start"
+
+
+async def test_a_delayed_start_counts_from_its_due_time(make_bench: Any, clock: Any) -> None:
+    bench = await make_bench(clock=clock)
+    await bench.store.start_job(a_start(delay_ms=5_000, seeds=["plan", "pro"]))
+    due = clock.ms + 5_000
+    assert (bench.header(JOB)["status"], bench.header(JOB)["due"]) == ("delayed", str(due))
+    clock.ms += 7_000  # nobody served it in time
+    await bench.store.fire(0)
+    assert "due" not in bench.header(JOB)
+    assert [entry.ms for entry in bench.journal(JOB)] == [due]
+    [(_, message)] = bench.read(JOB)
+    assert (message[b"t"], message[b"b"]) == (str(due).encode(), b'{"a":[]}')
+    assert bench.record(JOB)["_status"] == "running"
+
+
+async def test_what_is_reserved_begins_once(make_bench: Any, clock: Any) -> None:
+    bench = await make_bench(clock=clock)
+    assert await bench.store.resume(JOB) == "NOTFOUND"
+    await bench.store.start_job(a_start(pending="5000"))
+    assert bench.messages(JOB) == 0
+    assert 5_000 < bench.redis.pttl(f"{bench.base(JOB)}j:{JOB}") <= 6_000
+    clock.ms += 1_000
+    assert [await bench.store.resume(JOB) for _ in range(2)] == ["OK", "BEGUN"]
+    assert bench.messages(JOB) == 1
+    assert bench.timers(JOB) == {}
+    assert {bench.redis.pttl(f"{bench.base(JOB)}{kind}:{JOB}") for kind in "jl"} == {-1}
+    assert [entry.ms for entry in bench.journal(JOB)] == [clock.ms]
+    clock.ms += 10_000
+    assert await bench.store.fire(0) == (0, None)
+
+
+async def test_what_is_reserved_lapses_when_its_time_is_over(make_bench: Any, clock: Any) -> None:
+    bench = await make_bench(clock=clock)
+    await bench.store.start_job(a_start(pending="5000", seeds=["plan", "pro"]))
+    assert await bench.store.fire(0) == (0, 5_000)
+    clock.ms += 5_000
+    assert await bench.store.fire(0) == (1, None)
+    assert (bench.header(JOB), bench.record(JOB), bench.journal(JOB)) == ({}, {}, [])
+    assert await bench.store.resume(JOB) == "NOTFOUND"
+
+
 async def test_start_with_seeds_makes_a_record(bench: Bench) -> None:
     await bench.start(seeds=["plan", "pro"])
     record = bench.record(JOB)

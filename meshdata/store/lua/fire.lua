@@ -28,8 +28,14 @@ for _, member in ipairs(due) do
     if wait then fx.deliver(target, pos, PAYLOADS[string.match(wait, '^%S+')] or 'ok', 'null') end
   else
     local dim, job = split_run(rest)
-    local status = redis.call('HGET', header_key(dim, job), 'status')
-    if status == 'backoff' or status == 'queued' then fx.requeue(dim, job) end
+    local h = redis.call('HMGET', header_key(dim, job), 'status', 'due')
+    if what == 'p' then
+      if h[1] == 'pending' then fx.flush(job) end
+    elseif h[1] == 'backoff' then
+      fx.requeue(dim, job)
+    elseif h[1] == 'delayed' then
+      fx.begin_job(job, h[2])
+    end
   end
 end
 local head = redis.call('ZRANGE', base .. 'timers', 0, 0, 'WITHSCORES')

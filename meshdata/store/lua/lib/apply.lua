@@ -12,6 +12,7 @@
 --- @include signals
 --- @include finish
 --- @include start_job
+--- @include begin_job
 --- @include start_hook
 --- @include interrupt
 --- @include flush

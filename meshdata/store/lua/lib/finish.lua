@@ -80,7 +80,7 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
     append(dim, job, '0', 'end', code, '', payload)
   end
   -- What only a living run needs goes: a finished job is kept for its ttl, and there are many.
-  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose')
+  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose', 'due')
   if dim == '0' then
     if ttl ~= h[2] then redis.call('HSET', header, 'ttl', ttl) end
     if redis.call('EXISTS', fx.record_key(job)) == 1 then

@@ -24,7 +24,10 @@ function fx.revoke(dim, job)
   local fence = string.format('%.0f', redis.call('HINCRBY', header, 'fence', 1))
   local run = dim .. ' ' .. job
   if run == fx.stepping then fx.stopped = true end
-  redis.call('ZREM', base .. 'timers', 'q ' .. run)
+  redis.call('ZREM', base .. 'timers', 'q ' .. run, 'p ' .. run)
+  if h[2] == 'pending' then
+    for _, kind in ipairs({ 'j:', 'l:', 'r:' }) do redis.call('PERSIST', base .. kind .. job) end
+  end
   if owner and owner ~= '' then redis.call('PUBLISH', base .. 'hint:' .. owner, 'x ' .. fence .. ' ' .. run) end
 end
 

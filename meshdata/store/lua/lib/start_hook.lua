@@ -13,7 +13,7 @@ function fx.start_hook(job, topic, body, name, waiter, asker)
     return 'NOTFOUND', ''
   end
   local over = ended(h[1])
-  if h[2] == '0' or (over and (h[1] ~= 'completed' or h[3] == '')) then
+  if h[2] == '0' or h[1] == 'pending' or (over and (h[1] ~= 'completed' or h[3] == '')) then
     fx.answer(asker, 'closed', '')
     return 'CLOSED', ''
   end

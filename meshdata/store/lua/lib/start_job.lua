@@ -3,11 +3,13 @@
 --    5 ttl        ms, 'inf', or '' to forget it a second after its end
 --    6 hookable   '1' or '0'   7 record '1' keeps one from the start, '' only once state is written
 --    8 waiter     process to tell of the end, or ''
---    9 policy     attach, fail, flush (begin anew), retry (begin anew after a failure), own (a parent's default id)
+--    9 policy     attach, fail, restart (begin anew what is over), flush (begin anew), retry (begin anew after a failure),
+--                 own (a parent's default id)
 --   10 parent     "<partition> <position> <run>" or ''
 --   11 further    '' or, packed: await ('1' if the parent waits for the result), answer (what the parent gets at once
 --                 when it does not: its id as JSON), origin (job at the root of the tree), delay in ms, queue as the
---                 caller named it, token (tells a start sent twice); each '' for none
+--                 caller named it, token (tells a start sent twice), pending (reserve the id only, for so many ms or
+--                 'inf'); each '' for none
 --   12.. seed fields of the record, name and value in turn
 -- Returns CREATED, PENDING, EXISTS or DONE; with DONE the code and the result.
 --- @include fx
@@ -17,9 +19,11 @@
 --- @include first_fence
 --- @include pack
 --- @include stored
+local LAPSED_MS = 1000
+
 function fx.start_job(s)
-  local further = s[11] ~= '' and unpack_list(s[11]) or { '', '', '', '', '', '' }
-  local awaited, answer, origin, delay, queue, token = unpack(further)
+  local further = s[11] ~= '' and unpack_list(s[11]) or { '', '', '', '', '', '', '' }
+  local awaited, answer, origin, delay, queue, token, pending = unpack(further)
   local job, topic, body, policy, parent = s[1], s[2], s[3], s[9], s[10]
   local header = header_key('0', job)
   local old = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters', 'token')
@@ -41,21 +45,26 @@ function fx.start_job(s)
       status = false
     end
   end
-  if status and not again and (policy == 'flush' or (policy == 'retry' and (status == 'failed' or status == 'interrupted'))) then
+  local anew = policy == 'flush'
+    or (policy == 'restart' and ended(status))
+    or (policy == 'retry' and (status == 'failed' or status == 'interrupted'))
+  if status and anew and not again then
     fx.flush(job)
     status = false
   end
   if status then
-    if again and policy == 'fail' then return 'PENDING', '', '' end
+    local refuses = policy == 'fail' or policy == 'restart'
+    if again and refuses then return 'PENDING', '', '' end
     if parent ~= '' then fx.answer(parent, 'exists', '') end
-    if policy == 'fail' then return 'EXISTS', '', '' end
+    if refuses then return 'EXISTS', '', '' end
     if ended(status) then return 'DONE', old[2], stored(old[3], journal_key('0', job)) end
     if s[8] ~= '' then fx.add_waiter(header, old[4], s[8]) end
     return 'PENDING', '', ''
   end
   local fence = first_fence()
+  local stands = pending ~= '' and 'pending' or delay ~= '' and 'delayed' or 'queued'
   local fields = {
-    'status', 'queued', 'fence', fence, 'seq', '0', 'owner', '', 'topic', topic, 'created', now,
+    'status', stands, 'fence', fence, 'seq', '0', 'owner', '', 'topic', topic, 'created', now,
     'ttl', s[5], 'hookable', s[6],
   }
   local function field(name, value)
@@ -66,8 +75,12 @@ function fx.start_job(s)
   field('await', awaited)
   field('origin', origin)
   field('token', token)
-  local run = '0 ' .. job
-  if delay == '' then
+  local run, due = '0 ' .. job, ''
+  if stands ~= 'queued' and pending ~= 'inf' then
+    due = string.format('%.0f', now_up + tonumber(pending ~= '' and pending or delay))
+    field('due', due)
+  end
+  if stands == 'queued' then
     field('message', 'q' .. redis.call('XADD', base .. 'q:' .. topic, '*', 'r', run, 'f', fence, 't', now, 'b', body))
   end
   redis.call('HSET', header, unpack(fields))
@@ -81,10 +94,16 @@ function fx.start_job(s)
     if origin ~= '' then record[#record + 1], record[#record + 2] = '_origin', origin end
     if queue ~= '' then record[#record + 1], record[#record + 2] = '_queue', queue end
     local watched = fx.watch(job)
-    fx.in_parts('HSET', fx.record_key(job), fx.stamp(job, record, 'running'))
+    fx.in_parts('HSET', fx.record_key(job), fx.stamp(job, record, stands == 'queued' and 'running' or stands))
     if watched then fx.changed(watched) end
   end
-  if delay ~= '' then fx.set_timer('q ' .. run, now_up + tonumber(delay)) end
+  if stands == 'delayed' then
+    fx.set_timer('q ' .. run, due)
+  elseif due ~= '' then
+    -- The timer takes a reservation away and tells those who await it; where nobody serves, Redis does without telling.
+    fx.set_timer('p ' .. run, due)
+    fx.expire(job, due + LAPSED_MS)
+  end
   if parent ~= '' and awaited ~= '1' then fx.answer(parent, 'ok', answer) end
   return 'CREATED', '', ''
 end

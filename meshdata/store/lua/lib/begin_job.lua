@@ -1,0 +1,25 @@
+-- begin_job: let a job begin that was there and did not run: one started with a delay, or reserved. Its start is counted
+-- from `at`, ms as text.
+--- @include fx
+--- @include keys
+--- @include now
+--- @include watch
+function fx.begin_job(job, at)
+  local header, journal = header_key('0', job), journal_key('0', job)
+  local h = redis.call('HMGET', header, 'status', 'topic', 'fence')
+  redis.call('ZREM', base .. 'timers', (h[1] == 'pending' and 'p' or 'q') .. ' 0 ' .. job)
+  if h[1] == 'pending' then
+    for _, kind in ipairs({ 'j:', 'l:', 'r:' }) do redis.call('PERSIST', base .. kind .. job) end
+  end
+  local start = redis.call('LINDEX', journal, 0)
+  redis.call('LSET', journal, 0, at .. string.sub(start, string.find(start, ' ', 1, true), -1))
+  local body = string.sub(start, string.find(start, '\n', 1, true) + 1)
+  local message = redis.call('XADD', base .. 'q:' .. h[2], '*', 'r', '0 ' .. job, 'f', h[3], 't', at, 'b', body)
+  redis.call('HSET', header, 'status', 'queued', 'message', 'q' .. message)
+  redis.call('HDEL', header, 'due')
+  if redis.call('EXISTS', fx.record_key(job)) == 1 then
+    local watched = fx.watch(job)
+    redis.call('HSET', fx.record_key(job), unpack(fx.stamp(job, {}, 'running')))
+    if watched then fx.changed(watched) end
+  end
+end

@@ -1,0 +1,53 @@
+"""How a start stands to what is there already, and when it begins: the options of `exec`, `start` and of children."""
+
+from typing import Any, Final, Literal
+
+from meshdata.errors import InvalidOptions
+from meshdata.values import Duration, duration_ms
+
+Conflict = Literal["attach", "fail", "restart"]
+"""What a start does when the id is taken: join the job there; JobExists; run it anew if it is over, else JobExists."""
+
+CONFLICTS: Final = ("attach", "fail", "restart")
+CHILD_CONFLICTS: Final = ("fail", "restart")
+"""A child has one parent, which waits for it: another's job cannot be joined."""
+
+
+def check_conflict(conflict: Any, allowed: tuple[str, ...] = CONFLICTS) -> str:
+    """Only these words are policies.
+
+    Raises:
+        InvalidOptions: it is none of them.
+    """
+    if conflict in allowed:
+        return str(conflict)
+    words = " or ".join(repr(word) for word in allowed)
+    raise InvalidOptions(f"{words} is needed; got {conflict!r}", argument="conflict")
+
+
+def delay_of(delay: Duration | None) -> int | None:
+    """The ms until a start begins; None for at once.
+
+    Raises:
+        InvalidOptions: no duration.
+    """
+    return None if delay is None else duration_ms(delay, argument="delay") or None
+
+
+def pending_of(pending: Duration | None, delay: Duration | None) -> str:
+    """For how long an id is reserved, as the scripts take it: ms, 'inf', or '' where it is started.
+
+    Raises:
+        InvalidOptions: no duration, or one of nothing; a start that is reserved and delayed.
+    """
+    if pending is None:
+        return ""
+    if delay is not None:
+        raise InvalidOptions(
+            "what is reserved begins when it is resumed, and not after a delay; leave one of the two out",
+            argument="pending",
+        )
+    ms = duration_ms(pending, argument="pending", infinity=True)
+    if ms == 0:
+        raise InvalidOptions("a reservation for 0 reserves nothing; leave pending out", argument="pending")
+    return "inf" if ms is None else str(ms)
