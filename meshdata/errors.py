@@ -9,6 +9,7 @@ MeshError
 │   ├── JobNotFound       404
 │   ├── JobExists         409
 │   ├── JobInterrupted    410
+│   │   └── JobCancelled  410  it ended because it was asked to
 │   ├── JobExpired        410
 │   └── JobFailed         500  its function raised
 │       ├── ActivityFailed      an activity raised and is not tried again
@@ -152,6 +153,15 @@ class JobInterrupted(JobError):
         because = f": {reason}" if reason else ""
         super().__init__(message or f"Job {job_id!r} was interrupted{because}.", job_id=job_id, code=code)
         self.reason = reason
+
+
+class JobCancelled(JobInterrupted):
+    """The job was asked to end itself, and did; `.reason` is what the one who asked said."""
+
+    def __init__(self, message: str = "", *, job_id: str = "", reason: str = "", code: int | None = None) -> None:
+        because = f": {reason}" if reason else ""
+        text = message or f"Job {job_id!r} was cancelled{because}."
+        super().__init__(text, job_id=job_id, reason=reason, code=code)
 
 
 class JobExpired(JobError):
@@ -410,14 +420,15 @@ def failure_from_payload(
 
 
 def end_from_payload(payload: Mapping[str, Any], cls: type[JobFailed] = JobFailed, job_id: str = "") -> JobError:
-    """How a job ended other than well: JobInterrupted if it was interrupted itself, else the failure.
+    """How a job ended other than well: JobInterrupted or JobCancelled if that befell it itself, else the failure.
 
     A job that failed because another one, say its child, was interrupted, has failed: what tells the two apart is the
     `reason`, which only an interruption stores.
     """
     if "reason" in payload:
         code = int(payload.get("code", CODE_INTERRUPTED))
-        return JobInterrupted(job_id=job_id, reason=str(payload["reason"]), code=code)
+        kind = JobCancelled if payload.get("type") == JobCancelled.__name__ else JobInterrupted
+        return kind(job_id=job_id, reason=str(payload["reason"]), code=code)
     return failure_from_payload(payload, cls, job_id)
 
 

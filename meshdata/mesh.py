@@ -13,6 +13,7 @@ from typing import Any, Never, ParamSpec, TypeVar, overload
 from redis.asyncio import Redis
 
 from meshdata.call.caller import Caller
+from meshdata.call.cancel import cancel_run
 from meshdata.call.export import export as export_job
 from meshdata.call.handle import Handle, HookHandle
 from meshdata.call.options import check_flags, job_of, refuse_unknown, seconds
@@ -30,7 +31,6 @@ from meshdata.errors import InvalidOptions, JobError, JobNotFound, MeshError, Us
 from meshdata.search.aggregate import Aggregate
 from meshdata.search.find import Find
 from meshdata.search.index import Index
-from meshdata.store.clock import Clock, HeldClock, held
 from meshdata.store.redis import Connections
 from meshdata.store.store import Store
 from meshdata.values import Duration, check_entity, check_key, duration_ms, to_json
@@ -59,11 +59,6 @@ DEFAULT_URL = "redis://localhost:6379"
 SLOW_INTERVAL_S = 5.0
 """At the latest after so long a process looks for what a lost hint would have told it."""
 
-LIFE_SIGN = "5 seconds"
-LINGER = "1 minute"
-HELD_BACK = "1000 days"
-"""Both under a held clock: nobody's death is to be noticed, and a month is to pass without a million life signs."""
-
 MOST_PARTITIONS = 1024
 LEAST_LIFE_SIGN_MS = 100
 
@@ -78,12 +73,11 @@ class MeshData:
         partitions: how many parts its keys are spread over; fixed when the namespace is created; None takes what is
             there, or 1.
         concurrency: how many functions this process works on at once. By default MESHDATA_CONCURRENCY, else 100.
-        clock: milliseconds since 1970, or a `meshdata.testing.Clock`; for tests that move time.
+        clock: milliseconds since 1970; for tests that move time.
         name: what this process is called in lists and logs.
         life_sign: how long a life sign of this process holds; another takes over at most two of these after its death.
-            Also how often it looks for what hints did not tell, if that is less than 5 seconds. By default 5 seconds.
-        linger: how long a waiting run stays in memory before it is suspended. By default a minute. (Under a
-            `meshdata.testing.Clock`, which may be moved by months in a moment, both are years by default.)
+            Also how often it looks for what hints did not tell, if that is less than 5 seconds.
+        linger: how long a waiting run stays in memory before it is suspended.
         resident_limit: how many runs stay in memory.
     """
 
@@ -94,10 +88,10 @@ class MeshData:
         namespace: str | None = None,
         partitions: int | None = None,
         concurrency: int | None = None,
-        clock: Clock | None = None,
+        clock: Callable[[], int] | None = None,
         name: str | None = None,
-        life_sign: Duration | None = None,
-        linger: Duration | None = None,
+        life_sign: Duration = 5,
+        linger: Duration = 60,
         resident_limit: int = 10_000,
     ) -> None:
         environment = os.environ
@@ -113,8 +107,6 @@ class MeshData:
             wanted = int(wanted) if wanted.isdecimal() else wanted
         self._concurrency = _whole(wanted, "concurrency", 1, 100_000) or 100
         self._resident_limit = _whole(resident_limit, "resident_limit", 1, 10_000_000) or 1
-        is_held = isinstance(clock, HeldClock)
-        life_sign, linger = _or_default(life_sign, LIFE_SIGN, is_held), _or_default(linger, LINGER, is_held)
         life_sign_ms = duration_ms(life_sign, argument="life_sign") or 0
         if life_sign_ms < LEAST_LIFE_SIGN_MS:
             raise InvalidOptions(f"at least {LEAST_LIFE_SIGN_MS} ms, not {life_sign!r}", argument="life_sign")
@@ -147,11 +139,7 @@ class MeshData:
         """
         if self._open:
             return
-        with held(self._clock):
-            await self._start()
-
-    async def _start(self) -> None:
-        connections = await Connections.open(self.url, name=f"meshdata {self.process}", clock=self._clock)
+        connections = await Connections.open(self.url, name=f"meshdata {self.process}")
         try:
             self._store = await Store.open(
                 connections, self.namespace, process=self.process, partitions=self._partitions, clock=self._clock
@@ -161,7 +149,7 @@ class MeshData:
             raise
         if not self._store.has_search:
             logger.warning("this Redis has no search module; everything but search works")
-        look_s = self._life_sign_s if isinstance(self._clock, HeldClock) else min(self._life_sign_s, SLOW_INTERVAL_S)
+        look_s = min(self._life_sign_s, SLOW_INTERVAL_S)
         self._engine = Engine(self._store, reconcile_s=look_s)
         self._host = Host(self._store, linger_s=self._linger_s, resident_limit=self._resident_limit)
         self._leases = Leases(self._store, self._host, period_s=self._life_sign_s, topics=lambda: self._router.topics)
@@ -180,8 +168,6 @@ class MeshData:
         host.seeds = registry.seeds
         await self._engine.open()
         self._stop_following = follow_tasks(asyncio.get_running_loop())
-        if isinstance(self._clock, HeldClock):
-            self._clock.attach(self)
         self._open = True
         self._serve_lock = asyncio.Lock()
         for connected in list(self._registry.functions.values()):
@@ -210,8 +196,6 @@ class MeshData:
         await self._host.close()
         self._stop_following()
         await self._store.close()
-        if isinstance(self._clock, HeldClock):
-            self._clock.detach(self)
 
     def serve(self, *, ready: Callable[[], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT; for a process that does nothing else. Opens and closes the mesh itself.
@@ -257,16 +241,6 @@ class MeshData:
     def registry(self) -> Registry:
         """The functions and models it knows, for tools (`meshdata check`); no promise to users."""
         return self._registry
-
-    @property
-    def clock(self) -> Clock | None:
-        """What it goes by in place of the server's time, if a test gave it something."""
-        return self._clock
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a function is at work here, rather than all wait for what is recorded."""
-        return self._serving and self._router.busy > 0
 
     @property
     def store(self) -> Store:
@@ -394,10 +368,6 @@ class MeshData:
 
     async def _serve_topic(self, topic: str, service: Service) -> None:
         self._host.services[topic] = service
-        with held(self._clock):
-            await self._begin_to_serve(topic)
-
-    async def _begin_to_serve(self, topic: str) -> None:
         async with self._serve_lock:
             for partition in range(self._store.partitions):
                 await self._leases.join(partition, [topic])
@@ -589,6 +559,24 @@ class MeshData:
             raise JobNotFound(job_id=job)
         return word == "OK"
 
+    async def cancel(self, entity: str, id: str, reason: str | None = None) -> bool:
+        """Ask a job to end itself: its function gets a CancelledError where it awaits, and may clean up.
+
+        It is told once, in its turn among all that happens to the job; so are its running hooks. One that lets the
+        error out ends with JobCancelled, one that catches it as it likes. A job nobody has begun is over at once.
+
+        Args:
+            reason: what those who await it are told.
+
+        Returns:
+            True if it was asked, now or before; False if it was over.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        self._need_open()
+        return await cancel_run(self._engine, f"0 {job_of(entity, id)}", reason)
+
     async def flush(self, entity: str, id: str) -> bool:
         """Remove a job, its record and all it left, at once. True if there was anything."""
         self._need_open()
@@ -749,12 +737,6 @@ class MeshData:
             busy=self._router.busy,
             parked=parked,
         )
-
-
-def _or_default(value: Duration | None, default: Duration, is_held: bool) -> Duration:
-    if value is not None:
-        return value
-    return HELD_BACK if is_held else default
 
 
 def _whole(value: int | None, argument: str, least: int, most: int) -> int | None:

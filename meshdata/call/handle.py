@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Callable, Collection, Coroutine, Generator
 from typing import Any, Generic, Protocol, TypeVar
 
+from meshdata.call.cancel import cancel_run
 from meshdata.call.options import seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
@@ -46,7 +47,8 @@ class Awaited(Generic[T]):
         """What the function returned.
 
         Raises:
-            JobFailed, JobInterrupted: how else it ended. JobNotFound: at once, if it is unknown or its ttl is over.
+            JobFailed, JobInterrupted, JobCancelled: how else it ended.
+            JobNotFound: at once, if it is unknown or its ttl is over.
             MeshTimeout: `timeout` passed first; it goes on.
         """
         limit = seconds(timeout, argument="timeout")
@@ -59,6 +61,10 @@ class Awaited(Generic[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         return self.result().__await__()
+
+    async def cancel(self, reason: str | None = None) -> bool:
+        """Ask it to end itself; see `MeshData.cancel`."""
+        return await cancel_run(self._engine, self._run, reason)
 
 
 class Handle(Awaited[T]):

@@ -290,6 +290,21 @@ def interrupt(
 
 
 @app.command()
+def cancel(
+    entity: EntityArgument,
+    id: IdArgument,
+    reason: Annotated[str | None, typer.Option(help="What those who await it are told.")] = None,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a job to end itself: its function may clean up first."""
+    from meshdata.cli.jobs import cancel as body
+
+    _end(body(Place(url, namespace, as_json), entity, id, reason=reason))
+
+
+@app.command()
 def flush(
     entity: EntityArgument,
     id: IdArgument,

@@ -1,11 +1,11 @@
-"""Jobs from the command line: execute, show, list, signal, hook, interrupt, flush. The options are in `__init__`."""
+"""Jobs from the command line: execute, show, list, signal, hook, interrupt, cancel, flush. Options: see `__init__`."""
 
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from meshdata.cli.output import NOT_FOUND, OK, Place, duration_text, plain, show, value_of, with_mesh
+from meshdata.cli.output import FAILED, NOT_FOUND, OK, Place, duration_text, plain, show, value_of, with_mesh
 from meshdata.engine.info import JobInfo
 from meshdata.errors import InvalidOptions, RecordNotFound
 from meshdata.mesh import MeshData
@@ -188,6 +188,18 @@ def interrupt(place: Place, entity: str, id: str, *, reason: str | None, descend
     async def body(mesh: MeshData) -> None:
         await mesh.interrupt(entity, id, reason=reason, descend=descend)
         show(place, {"interrupted": True} if place.as_json else f"interrupted {entity}:{id}")
+
+    return with_mesh(place, body)
+
+
+def cancel(place: Place, entity: str, id: str, *, reason: str | None) -> int:
+    """Ask a job to end itself; 1 if it was over."""
+
+    async def body(mesh: MeshData) -> int:
+        asked = await mesh.cancel(entity, id, reason)
+        words = f"asked {entity}:{id} to end" if asked else f"{entity}:{id} is over already"
+        show(place, {"cancelled": asked} if place.as_json else words)
+        return OK if asked else FAILED
 
     return with_mesh(place, body)
 

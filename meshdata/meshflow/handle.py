@@ -105,6 +105,10 @@ class WorkflowHandle(Generic[R]):
         """Start it now if it is reserved or was to start later; see `MeshData.resume`."""
         return await (await self._opened()).resume()
 
+    async def cancel(self, reason: str | None = None) -> bool:
+        """Ask it to end itself; see `MeshData.cancel`."""
+        return await (await self._opened()).cancel(reason)
+
     async def flush(self) -> bool:
         """Remove it and all it left, at once."""
         return await (await self._opened()).flush()

@@ -28,7 +28,6 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from meshdata.errors import InvalidOptions, StoreUnavailable
-from meshdata.store.clock import Clock, HeldClock
 from meshdata.store.embedded import EmbeddedServer, SharedServer
 from meshdata.store.lane import Lane, Opened, ReplyError
 
@@ -300,12 +299,12 @@ async def _start_embedded(parts: SplitResult) -> EmbeddedServer | SharedServer:
     return await server.astart()
 
 
-def _open_fake(parts: SplitResult, clock: Clock | None) -> SharedFake:
+def _open_fake(parts: SplitResult) -> SharedFake:
     if parts.query or parts.fragment or parts.path.strip("/"):
         raise _refuse("fake:// takes a name, nothing else.")
     from meshdata.store.fake import SharedFake  # fakeredis is an optional extra, and slow to import
 
-    return SharedFake(unquote(parts.netloc), clock=clock if isinstance(clock, HeldClock) else None)
+    return SharedFake(unquote(parts.netloc))
 
 
 # --- connections ------------------------------------------------------------------------------------------------------
@@ -328,13 +327,7 @@ class Connections:
 
     @classmethod
     async def open(
-        cls,
-        source: str | Redis,
-        *,
-        name: str,
-        connect_timeout: float = 5.0,
-        reply_timeout: float = 10.0,
-        clock: Clock | None = None,
+        cls, source: str | Redis, *, name: str, connect_timeout: float = 5.0, reply_timeout: float = 10.0
     ) -> Connections:
         """Connect, and ask what the server can do.
 
@@ -343,7 +336,6 @@ class Connections:
             name: what CLIENT LIST shows; dedicated connections add "-read".
             connect_timeout: seconds for one attempt to connect.
             reply_timeout: seconds of silence after which the shared connection is given up while commands wait.
-            clock: what `fake://` goes by, if it is a held one.
 
         Raises:
             InvalidOptions: the URL.
@@ -353,7 +345,7 @@ class Connections:
         connections._name = "".join(sign if "!" <= sign <= "~" else "-" for sign in name)
         connections._connect_timeout, connections._reply_timeout = connect_timeout, reply_timeout
         try:
-            await connections._resolve(source, clock)
+            await connections._resolve(source)
             connections._lane = connections._make_lane(connections._name, reply_timeout)
             await connections._connect_when_loaded(connections._lane)
             connections.features = await probe(connections._lane)
@@ -362,7 +354,7 @@ class Connections:
             raise
         return connections
 
-    async def _resolve(self, source: str | Redis, clock: Clock | None) -> None:
+    async def _resolve(self, source: str | Redis) -> None:
         if isinstance(source, Redis):
             self._server = read_client(source)
             return
@@ -373,7 +365,7 @@ class Connections:
             self._embedded = await _start_embedded(parts)
             self._server = parse_url(self._embedded.url)
         elif parts.scheme == "fake":
-            self._fake = _open_fake(parts, clock)
+            self._fake = _open_fake(parts)
         else:
             self._server = parse_url(source, timeout=self._connect_timeout)
 

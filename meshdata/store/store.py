@@ -283,13 +283,15 @@ class Store:
             self._carried(self._of(claim.run), reply[1])
         return bool(reply[0] == b"OK")
 
-    async def again(self, claim: Claim, *, seq: int, drop: Sequence[str], delay_ms: int, attempt: int) -> bool:
+    async def again(
+        self, claim: Claim, *, seq: int, drop: Sequence[str], delay_ms: int, attempt: int, told: bool = False
+    ) -> bool:
         """Give a failed run back for another attempt after a pause, less what is recorded of the calls at some
-        positions."""
+        positions. A request to cancel it that it was not `told` of ends the pause."""
         partition = self._of(claim.run)
         reply = await self._script(
             "again", partition, claim.run, claim.fence, self.process, seq, claim.stream, claim.message,
-            delay_ms, attempt, *drop,
+            delay_ms, attempt, "1" if told else "0", *drop,
         )  # fmt: skip
         self._carried(partition, reply[1])
         return bool(reply[0] == b"OK")
@@ -336,16 +338,6 @@ class Store:
             for end in await self.entries(run, -1):
                 found[b"result"] = end.partition(b"\n")[2]
         return {name.decode(): value for name, value in found.items()}
-
-    async def parked_runs(self) -> dict[str, str]:
-        """The runs that were put aside because their functions do not fit their journals, and why."""
-        found: dict[str, str] = {}
-        for partition, base in enumerate(self._bases):
-            for topic in await self.command(partition, "SMEMBERS", f"{base}topics"):
-                for run in await self.command(partition, "SMEMBERS", f"{base}parked:{topic.decode()}"):
-                    header = await self.header(run.decode())
-                    found[run.decode()] = header.get("parked", b"").decode()
-        return found
 
     async def standing(self, run: str) -> tuple[str, int, int]:
         """How far the store knows a run: its fence ('' if there is none), steps applied, length of its journal."""
@@ -402,6 +394,14 @@ class Store:
         """Let a job begin now that is reserved or delayed: OK, BEGUN (before) or NOTFOUND."""
         partition = self.keys.partition(job)
         reply = await self._script("resume", partition, job)
+        self._carried(partition, reply[1])
+        word: str = reply[0].decode()
+        return word
+
+    async def cancel(self, run: str, *, payload: bytes, problem: str) -> str:
+        """Ask a run, and the hooks of a main one, to end itself: OK, NOTFOUND or ENDED."""
+        partition = self._of(run)
+        reply = await self._script("cancel", partition, run, payload, problem)
         self._carried(partition, reply[1])
         word: str = reply[0].decode()
         return word

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from meshdata.workflow.activity import activity, proxy, proxy_activities
+from meshdata.workflow.cancel import cancel, shield
 from meshdata.workflow.child import exec_child, hook, interrupt, start_child
 from meshdata.workflow.once import get_context, info, now, once, random, uuid
 from meshdata.workflow.patch import deprecate_patch, patched
@@ -21,6 +22,7 @@ from meshdata.workflow.typed import child
 __all__ = [
     "activity",
     "all_",
+    "cancel",
     "child",
     "condition",
     "deprecate_patch",
@@ -36,6 +38,7 @@ __all__ = [
     "proxy_activities",
     "random",
     "search",
+    "shield",
     "signal",
     "sleep_for",
     "start_child",

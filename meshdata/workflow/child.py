@@ -4,12 +4,13 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from meshdata.engine.policy import RetryPolicy
-from meshdata.errors import InvalidOptions, JobError, JobInterrupted, failure_payload
+from meshdata.errors import InvalidOptions, JobError, JobInterrupted
 from meshdata.store.messages import StartJob
 from meshdata.values import Duration, check_entity, check_id, duration_ms, from_json, to_json
 from meshdata.workflow.call import Call, durable
 from meshdata.workflow.context import current_path, current_run
 from meshdata.workflow.home import Home
+from meshdata.workflow.request import check_reason, end_from_outside
 from meshdata.workflow.runner import Run
 from meshdata.workflow.starting import CHILD_CONFLICTS, Conflict, check_conflict, delay_of
 
@@ -78,7 +79,7 @@ def ttl_text(ttl: Duration | None) -> str:
     return "inf" if ms is None else str(ms)
 
 
-def _home_of(target: Target, run: Run, queue: str | None = None) -> Home:
+def home_of(target: Target, run: Run, queue: str | None = None) -> Home:
     """Where calls of a target go: a name, something that has one, or a function."""
     service = run.service
     return run.host.homes.find(target, caller=service.home, caller_queue=service.queue, queue=queue)
@@ -99,7 +100,7 @@ def _child(
     delay: Duration | None,
 ) -> Coroutine[Any, Any, Any]:
     run = current_run(verb)
-    home = _home_of(target, run, queue)
+    home = home_of(target, run, queue)
     entity = home.entity
     position = f"{current_path().text}:{current_path().calls + 1}"
     policy = "own" if conflict is None and id is None else check_conflict(conflict or "fail", CHILD_CONFLICTS)
@@ -206,7 +207,7 @@ def hook(
         JobNotFound: there is no such job; JobError: it takes no hooks, or no more.
     """
     run = current_run("hook")
-    home = _home_of(target, run, queue)
+    home = home_of(target, run, queue)
     own_entity, _, own_id = run.job.partition(":")
     job = f"{check_entity(entity or own_entity)}:{check_id(id if id is not None else own_id)}"
     body = start_body(args, kwargs, retry, run.origin)
@@ -222,12 +223,8 @@ def interruption(reason: str | None, code: int, job: str) -> tuple[bytes, str]:
     """What the waiters of an interrupted job get, as stored, and its message."""
     if not isinstance(code, int) or isinstance(code, bool):
         raise InvalidOptions(f"a code is a whole number; got {code!r}", argument="code")
-    if reason is not None and not isinstance(reason, str):
-        raise InvalidOptions(f"a reason is a text; got {type(reason).__name__}", argument="reason")
-    error = JobInterrupted(job_id=job, reason=reason or "", code=code)
-    message = reason or str(error)
-    data = failure_payload(error, code=code) | {"message": message, "reason": reason or "", "traceback": ""}
-    return to_json(data, argument="reason"), message
+    check_reason(reason)
+    return end_from_outside(JobInterrupted(job_id=job, reason=reason or "", code=code))
 
 
 def interrupt(
@@ -247,7 +244,7 @@ def interrupt(
         True; with `suppress`, False if it was over or unknown.
     """
     run = current_run("interrupt")
-    job = f"{_home_of(entity, run).entity}:{check_id(id)}"
+    job = f"{home_of(entity, run).entity}:{check_id(id)}"
     payload, message = interruption(reason, code, job)
     flags = ("1" if descend else "0", "1" if throw else "0")
 

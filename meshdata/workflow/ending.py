@@ -20,7 +20,7 @@ from meshdata.errors import (
     failure_payload,
 )
 from meshdata.store.store import Store
-from meshdata.values import to_json
+from meshdata.values import from_json, to_json
 from meshdata.workflow.runner import Run
 
 logger = logging.getLogger(__name__)
@@ -85,11 +85,18 @@ class Endings:
     async def _failed(self, run: Run, error: BaseException) -> None:
         policy = run.policy
         attempts = run.attempt + 1
-        if policy.grants(attempts, error):
+        granted = policy.grants(attempts, error)
+        end = run.cancellation.end_by(error, run.journal, again=granted)
+        if end is not None:
+            await self._finish(run, run.steps, "interrupted", "err", end, str(from_json(end)["message"]))
+            return
+        if granted:
             delay = policy.delay_ms(attempts, dice=random.random)
             logger.info("a run failed and will be tried again", extra={"job_id": run.job, "attempt": attempts})
             drop = run.failed_on(error)
-            again = partial(self._store.again, run.claim, drop=drop, delay_ms=delay, attempt=attempts)
+            again = partial(
+                self._store.again, run.claim, drop=drop, delay_ms=delay, attempt=attempts, told=run.cancellation.is_told
+            )
             await self.surely(partial(again, seq=run.steps))
             return
         code = failure_code(error, policy, attempts)

@@ -135,3 +135,7 @@ class Journal:
     def has_news(self, position: str) -> bool:
         """Whether anything about the call is still to be delivered."""
         return any(entry.position == position for entry in self._ahead)
+
+    def payload_of(self, position: str) -> bytes | None:
+        """The payload of the first thing still to be delivered of a call, if there is any."""
+        return next((entry.payload for entry in self._ahead if entry.position == position), None)

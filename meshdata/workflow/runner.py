@@ -32,7 +32,8 @@ from meshdata.workflow.call import Call, failure_of
 from meshdata.workflow.context import durable_codes, entered
 from meshdata.workflow.home import Homes
 from meshdata.workflow.journal import PATCH, Entry, Journal
-from meshdata.workflow.settle import Settler, is_woken_within, waits_on
+from meshdata.workflow.request import POSITION, Cancellation
+from meshdata.workflow.settle import Settler, is_woken_within, waits_on, wake_with
 from meshdata.workflow.where import line_of
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ FEW: Final = 5
 
 LOOK_AGAIN_S: Final = 0.1
 """How often a replay looks whether input and output of the function's own has ended."""
+
+REAP_S: Final = 0.1
+REAPS: Final = 20
+"""How often, and how many times, what is left of a dropped run is told to end."""
 
 
 class Hosting(Protocol):
@@ -90,6 +95,7 @@ class Run:
         "attempt",
         "began_at",
         "calls",
+        "cancellation",
         "claim",
         "dropped",
         "fresh",
@@ -122,6 +128,7 @@ class Run:
         self.journal = Journal()
         self.calls: dict[str, Call] = {}
         self.fresh: list[Call] = []
+        self.cancellation = Cancellation()
         self.tasks: set[asyncio.Task[Any]] = set()
         self.main: asyncio.Task[Any] | None = None
         self.leased = not claim.stream
@@ -255,7 +262,7 @@ class Run:
             return
         self._limit_told = False
         while (entry := self.journal.head) is not None:
-            if entry.position not in self.calls and self._does_io():
+            if entry.position not in self.calls and entry.position != POSITION and self._does_io():
                 # Code that awaits input and output of its own: it runs again on replay, and its call is still to come.
                 self.host.loop.call_later(LOOK_AGAIN_S, self.host.settler.ask, self, context=self.host.context)
                 return
@@ -278,6 +285,9 @@ class Run:
     def _deliver(self, entry: Entry) -> bool:
         """Hand one outcome over; True if the user's code sees it."""
         self.now_ms = max(self.now_ms, entry.ms)
+        if entry.position == POSITION:
+            assert self.main is not None
+            return self.cancellation.came_up(entry.payload, self.main)
         call = self.calls.get(entry.position)
         if call is None or call.kind != entry.kind or call.name != entry.name:
             raise self._misfit(entry, call)
@@ -534,10 +544,19 @@ class Run:
                 suspended.add(call.future)
         for task in list(self.tasks):
             # One that was about to go on must not: what it was to be told is told again elsewhere.
-            if waits_on(task) not in suspended:
+            waiter = waits_on(task)
+            if waiter not in suspended and not wake_with(task, Suspended()):
                 task.cancel()
             task.add_done_callback(_seen, context=self.host.context)
         self.calls.clear()
+        self.host.loop.call_later(REAP_S, self._reap, REAPS, context=self.host.context)
+
+    def _reap(self, left: int) -> None:
+        """Clean-up code of a dropped run may wait for tasks that were never begun: it is told again to end."""
+        for task in self.tasks:
+            task.cancel()
+        if self.tasks and left:
+            self.host.loop.call_later(REAP_S, self._reap, left - 1, context=self.host.context)
 
     def _main_done(self, task: "asyncio.Task[Any]") -> None:
         self.tasks.discard(task)

@@ -14,7 +14,6 @@ is done all the same. With the queue in sight the tasks need not be looked at: o
 import asyncio
 from asyncio import locks, queues, taskgroups, tasks
 from collections.abc import Callable, Collection, Iterator
-from contextvars import Context
 from types import FrameType
 from typing import Any, Final, Protocol
 
@@ -65,6 +64,27 @@ def is_woken_within(task: "asyncio.Task[Any]", ours: Callable[[Any], bool]) -> b
     return frame.f_code.co_filename in _PRIMITIVES
 
 
+def wake_with(task: "asyncio.Task[Any]", error: BaseException) -> bool:
+    """Have a task that waits in a gather, `asyncio.wait`, lock or queue see an error there, as those it waits for do.
+
+    Returns:
+        False if it waits on something else, whose owner would stumble over a future that is done.
+    """
+    waiter = waits_on(task)
+    if waiter is None or waiter.done():
+        return False
+    if isinstance(waiter, asyncio.Task):
+        return True
+    frame = _innermost(task)
+    file = "" if frame is None else frame.f_code.co_filename
+    if file == taskgroups.__file__:
+        return True  # the group ends as its tasks do
+    if file not in _PRIMITIVES and (frame is None or frame.f_code is not _WAIT) and not hasattr(waiter, "_children"):
+        return False
+    waiter.set_exception(error)
+    return True
+
+
 def _comes_from(future: Any, ours: Callable[[Any], bool]) -> bool:
     if ours(future):
         return True
@@ -85,11 +105,6 @@ def _innermost(task: "asyncio.Task[Any]") -> FrameType | None:
     for frame in frames_of(task):  # noqa: B007 - the last one is wanted
         pass
     return frame
-
-
-def queued(loop: asyncio.AbstractEventLoop) -> list[Context]:
-    """The contexts of the callbacks that are ready to run; none where a loop has no queue to look at."""
-    return [handle._context for handle in getattr(loop, "_ready", ()) if not handle._cancelled]
 
 
 class Settler:
@@ -130,4 +145,12 @@ class Settler:
 
     def _stirring(self) -> set[Settling]:
         """Runs with callbacks in the ready queue."""
-        return {run for context in queued(self._loop) if (run := run_of(context)) is not None}
+        if not self._sees_queue:
+            return set()
+        found: set[Settling] = set()
+        for handle in self._loop._ready:  # type: ignore[attr-defined]
+            if not handle._cancelled:
+                run = run_of(handle._context)
+                if run is not None:
+                    found.add(run)
+        return found

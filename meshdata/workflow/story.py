@@ -30,7 +30,7 @@ from meshdata.workflow.state import number, unpack
 INTERRUPTED: Final = -1_000_000_000
 """The status of an interrupted job."""
 
-CALLS_OF_JOBS: Final = ("child", "start", "hook", "interrupt")
+CALLS_OF_JOBS: Final = ("child", "start", "hook", "interrupt", "cancel")
 """Kinds of calls whose name is another job's."""
 
 _ENDS: Final = ("completed", "failed", "interrupted")

@@ -294,6 +294,15 @@ def test_exec_gives_up_after_its_timeout(shell: Shell) -> None:
     assert shell("show", "patient", "p")[1]["error"] == "enough"
 
 
+def test_a_job_is_asked_to_end_once_it_is_over_there_is_nobody_to_ask(shell: Shell) -> None:
+    shell("exec", "patient", "never", "--id", "c", "--ttl", "1 minute", "--no-wait")
+    assert shell("cancel", "patient", "c", "--reason", "enough") == (0, {"cancelled": True})
+    code, told = shell("exec", "patient", "never", "--id", "c", "--ttl", "1 minute")
+    assert (code, told["error"]["type"]) == (1, "JobCancelled")
+    assert shell("cancel", "patient", "c") == (1, {"cancelled": False})
+    assert shell("cancel", "patient", "nobody")[0] == 3
+
+
 def test_a_waiting_job_is_shown_signalled_and_done(shell: Shell) -> None:
     assert shell("exec", "patient", "go", "--id", "p", "--ttl", "1 minute", "--no-wait") == (
         0,

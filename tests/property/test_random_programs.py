@@ -1,9 +1,10 @@
 """Random workflow programs, taken from one host to another at random moments: they go the way they went before.
 
-A program is a tree of gathers, waits, task groups, locks, queues, time limits and cancellations over durable calls. A
-run writes down what it does, in order. When a run is taken away in the middle, what it had written by then must be the
-beginning of what its replay writes; and the whole journal, replayed in one go or only up to some entry, must give the
-same order of calls and the same result again.
+A program is a tree of gathers, waits, task groups, locks, queues, time limits, cancellations, shields and clean-ups
+over durable calls; some are asked from outside to end, at a random moment. A run writes down what it does, in order.
+When a run is taken away in the middle, what it had written by then must be the beginning of what its replay writes; and
+the whole journal, replayed in one go or only up to some entry, must give the same order of calls and the same result
+again.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from meshdata import MeshData, RetryPolicy, workflow
+from meshdata.errors import JobCancelled
 from meshdata.store.messages import Claim
 from meshdata.values import from_json
 from meshdata.workflow import activity
@@ -44,7 +46,21 @@ LEAVES = [
     "draw",
     "child",
 ]
-BRANCHES = ["seq", "gather", "group", "first", "each", "limit", "locked", "cancel", "queue", "guard", "shield"]
+BRANCHES = [
+    "seq",
+    "gather",
+    "group",
+    "first",
+    "each",
+    "limit",
+    "locked",
+    "cancel",
+    "queue",
+    "guard",
+    "shield",
+    "careful",
+    "clean",
+]
 
 
 # --- programs ---------------------------------------------------------------------------------------------------------
@@ -68,7 +84,7 @@ class Author:
             return [kind, [self.node(depth - 1) for _ in range(self.dice.randint(1, 4))]]
         if kind == "limit":
             return [kind, self.dice.choice([1, 5, 20]), self.node(depth - 1)]
-        if kind == "cancel":
+        if kind in ("cancel", "clean"):
             return [kind, self.node(depth - 1), self.node(depth - 1)]
         return [kind, self.node(depth - 1)]
 
@@ -252,9 +268,23 @@ class Interpreter:
     async def shield(self, node: Node) -> Any:
         return await asyncio.shield(self.run(node))
 
+    async def careful(self, node: Node) -> Any:
+        async with workflow.shield():
+            return await self.run(node)
+
+    async def clean(self, node: Node, clean_up: Node) -> Any:
+        try:
+            return await self.run(node)
+        except asyncio.CancelledError:
+            await self.run(clean_up)
+            raise
+
 
 LOGS: WeakKeyDictionary[Run, list[str]] = WeakKeyDictionary()
 """What each run wrote down until it was over."""
+
+CANCELLED = "cancelled"
+"""The result of a program that was asked to end, and did."""
 
 LAST: dict[str, list[str]] = {}
 """What the last run of each job wrote down."""
@@ -334,7 +364,9 @@ async def replayed(mesh: MeshData, job: str, journal: list[bytes]) -> tuple[list
         while not (run.main.done() or run.at_rest or host.parked):
             await asyncio.sleep(0)
     assert host.parked is None, host.parked
-    result = run.main.result() if run.main.done() else None
+    result = None
+    if run.main.done():
+        result = CANCELLED if run.main.cancelled() else run.main.result()
     log = list(LOGS[run])
     run.drop()
     await asyncio.gather(run.main, return_exceptions=True)
@@ -354,6 +386,7 @@ class Disturber:
         self.taken: defaultdict[str, list[list[str]]] = defaultdict(list)
         self.journals: defaultdict[str, list[list[bytes]]] = defaultdict(list)
         self.suspended = 0
+        self.asked = 0
 
     async def disturb(self) -> None:
         while True:
@@ -364,6 +397,9 @@ class Disturber:
                 continue
             at_rest = [run for run in runs if run.can_suspend]
             run = self.dice.choice(at_rest if at_rest and self.dice.random() < 0.5 else runs)
+            if self.dice.random() < 0.03:
+                self.asked += await mesh.cancel("program", run.job.partition(":")[2])
+                continue
             if len(self.taken[run.job]) >= self.losses or run not in LOGS or run.over:
                 continue
             written = LOGS[run]
@@ -394,7 +430,10 @@ async def check(url: str, namespace: str, partitions: int, seeds: Iterable[int],
 
         async def execute(id: str) -> Any:
             async with few:
-                return await one.exec(entity="program", args=[trees[id]], id=id, ttl="1 hour", timeout=30)
+                try:
+                    return await one.exec(entity="program", args=[trees[id]], id=id, ttl="1 hour", timeout=30)
+                except JobCancelled:
+                    return CANCELLED
 
         results = dict(zip(trees, await asyncio.gather(*map(execute, trees)), strict=True))
         disturbing.cancel()
@@ -420,6 +459,7 @@ async def check(url: str, namespace: str, partitions: int, seeds: Iterable[int],
             await one.flush("program", id)
         assert lost > len(trees) / 2, "the runs were hardly disturbed"
         assert disturber.suspended > 0
+        assert disturber.asked > 0 and CANCELLED in results.values()
     # A program may leave a failure unseen (a shielded one, one behind the first of as_completed), as it may without us.
     assert not [one for one in problems if "exception was never retrieved" not in one["message"]], problems
 
@@ -432,7 +472,8 @@ def assert_begins(whole: list[str], part: list[str], told: str) -> None:
 
 
 def check_recorded_once(journal: list[bytes], told: str) -> None:
-    ends = Counter(entry.split(b" ", 4)[1] for entry in journal if entry.split(b" ", 4)[3] not in (b"try", b"due"))
+    words = [entry.split(b" ", 4)[:4] for entry in journal]
+    ends = Counter((position, kind) for _, position, kind, code in words if code not in (b"try", b"due"))
     assert ends and max(ends.values()) == 1, f"{told}: recorded twice: {ends.most_common(3)}"
 
 

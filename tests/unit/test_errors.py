@@ -20,6 +20,7 @@ from meshdata.errors import (
     Fatal,
     IndexNotFound,
     InvalidOptions,
+    JobCancelled,
     JobExists,
     JobExpired,
     JobFailed,
@@ -49,6 +50,7 @@ SAMPLES: list[tuple[MeshError, dict[str, Any]]] = [
     (JobNotFound(job_id=JOB), {"job_id": JOB, "code": 404}),
     (JobExists(job_id=JOB), {"job_id": JOB, "code": 409}),
     (JobInterrupted(job_id=JOB, reason="moved", code=411), {"job_id": JOB, "reason": "moved", "code": 411}),
+    (JobCancelled(job_id=JOB, reason="moved"), {"job_id": JOB, "reason": "moved", "code": 410}),
     (JobExpired(job_id=JOB), {"job_id": JOB}),
     (
         JobFailed("no card", job_id=JOB, type="ValueError", attempts=3, remote_traceback="line 1"),

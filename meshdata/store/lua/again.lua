@@ -14,6 +14,7 @@
 --   message  id      the message
 --   delay    ms      pause before the next attempt
 --   attempt  number  attempts made so far
+--   told     flag    1: it was told of a request to cancel it; one it was not told of ends the pause
 --   ...      positions of the calls it failed on, and of those made when that was known
 -- RETURNS { word, outbox }
 --   OK, STALE
@@ -39,9 +40,9 @@ if h[4] ~= seq then
   fx.requeue(dim, job)
   return { 'REWIND', 0 }
 end
-if #ARGV > 10 then
+if #ARGV > 11 then
   local journal, gone = journal_key(dim, job), {}
-  for i = 11, #ARGV do gone[ARGV[i]] = true end
+  for i = 12, #ARGV do gone[ARGV[i]] = true end
   for pos in pairs(gone) do
     local wait = redis.call('HGET', header, 'w:' .. pos)
     if wait then
@@ -58,5 +59,9 @@ if #ARGV > 10 then
 end
 redis.call('HINCRBY', header, 'fence', 1)
 redis.call('HSET', header, 'status', 'backoff', 'owner', '', 'attempt', attempt)
-fx.set_timer('q ' .. run, now_up + tonumber(delay))
+if told == '0' and redis.call('HEXISTS', header, 'cancel') == 1 then
+  fx.requeue(dim, job)
+else
+  fx.set_timer('q ' .. run, now_up + tonumber(delay))
+end
 return { 'OK', fx.outbox }

@@ -15,6 +15,7 @@
 --- @include begin_job
 --- @include start_hook
 --- @include interrupt
+--- @include cancel
 --- @include flush
 function fx.apply(m)
   local verb = m[1]
@@ -37,6 +38,8 @@ function fx.apply(m)
     fx.start_hook(m[2], m[3], m[4], m[5], m[6], m[7])
   elseif verb == 'interrupt' then
     fx.interrupt(m[2], m[3], m[4], m[5], m[6], m[7], m[8])
+  elseif verb == 'cancel' then
+    fx.cancel(m[2], m[3], m[4], m[5])
   elseif verb == 'flush' then
     fx.flush(m[2])
   elseif verb == 'disown' then

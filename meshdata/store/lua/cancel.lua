@@ -1,0 +1,21 @@
+-- cancel: ask a run to end itself; asked for a job's main function, its hooks are asked too.
+-- KEYS
+--   base     prefix  the partition's
+-- ARGV
+--   now_ms   ms      '' takes the server's clock
+--   here     number  this partition
+--   run      text    "<dim> <job>"
+--   payload  bytes   the error its waiters get if it ends by this
+--   problem  text    the error's message for the record
+-- RETURNS { word, outbox }
+--   OK, NOTFOUND, ENDED
+-- HOLDS
+--   (1) a run is asked once: its journal has one entry of it, however often the call is made
+--   (2) a run that nobody has begun ends here, and is begun by nobody
+-- COST  O(hooks)
+--- @include fx
+--- @include keys
+--- @include now
+--- @include ended
+--- @lazy apply
+return { fx.cancel(run, payload, problem, ''), fx.outbox }
