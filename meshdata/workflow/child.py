@@ -79,10 +79,10 @@ def ttl_text(ttl: Duration | None) -> str:
     return "inf" if ms is None else str(ms)
 
 
-def home_of(target: Target, run: Run, queue: str | None = None) -> Home:
+def home_of(target: Target, run: Run, queue: str | None = None, *, argument: str = "target") -> Home:
     """Where calls of a target go: a name, something that has one, or a function."""
     service = run.service
-    return run.host.homes.find(target, caller=service.home, caller_queue=service.queue, queue=queue)
+    return run.host.homes.find(target, caller=service.home, caller_queue=service.queue, queue=queue, argument=argument)
 
 
 def _child(
@@ -244,7 +244,7 @@ def interrupt(
         True; with `suppress`, False if it was over or unknown.
     """
     run = current_run("interrupt")
-    job = f"{home_of(entity, run).entity}:{check_id(id)}"
+    job = f"{home_of(entity, run, argument='entity').entity}:{check_id(id)}"
     payload, message = interruption(reason, code, job)
     flags = ("1" if descend else "0", "1" if throw else "0")
 

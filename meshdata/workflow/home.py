@@ -59,7 +59,9 @@ class Homes:
         kind = FLOW if home.entity == FLOW else ""
         self._known[kind, home.topic if kind else home.name] = self._known[kind, fn] = home
 
-    def find(self, target: Any, *, caller: Home, caller_queue: str | None, queue: str | None) -> Home:
+    def find(
+        self, target: Any, *, caller: Home, caller_queue: str | None, queue: str | None, argument: str = "target"
+    ) -> Home:
         """Where a call made by a running function goes.
 
         Args:
@@ -67,6 +69,7 @@ class Homes:
             caller: the home of the function that runs.
             caller_queue: the queue that one is served under; what a FLOW calls goes there if it is not told otherwise.
             queue: the queue the call names.
+            argument: what the call names its target by.
 
         Raises:
             InvalidOptions: the target has no name, or the name cannot be one.
@@ -77,13 +80,13 @@ class Homes:
             kind, target = "", named
         known = None
         if kind:  # the queue may have a function of that name of its own
-            name = target if isinstance(target, str) else Function(target, argument="target").name
+            name = target if isinstance(target, str) else Function(target, argument=argument).name
             known = self._known.get((kind, topic_of(name, queue or caller_queue)))
         if known is None and _is_hashable(target):
             known = self._known.get((kind, target))
         if known is None:
-            function = None if isinstance(target, str) else Function(target, argument="target")
-            name = check_entity(target if function is None else function.name, argument="target")
+            function = None if isinstance(target, str) else Function(target, argument=argument)
+            name = check_entity(target if function is None else function.name, argument=argument)
             known = Home(
                 kind or name, name, topic_of(name, caller_queue if kind else None),
                 from_json if function is None else decoder_of(function),

@@ -372,7 +372,7 @@ async def test_verbs_outside_a_workflow_say_so(served: MeshData) -> None:
         (lambda: workflow.wait_for(""), "key"),
         (lambda: workflow.wait_for("x", timeout=-1), "timeout"),
         (lambda: workflow.signal("x", object()), "payload"),
-        (lambda: workflow.exec_child("a:b"), "entity"),
+        (lambda: workflow.exec_child("a:b"), "target"),
         (lambda: workflow.exec_child("greet", [object()]), "args[0]"),
         (lambda: workflow.exec_child("greet", ["x"], id=""), "id"),
         (lambda: workflow.exec_child("greet", ["x"], id="i", ttl="soon"), "ttl"),
