@@ -31,6 +31,7 @@ from meshdata.errors import InvalidOptions, JobError, JobNotFound, MeshError, Us
 from meshdata.search.aggregate import Aggregate
 from meshdata.search.find import Find
 from meshdata.search.index import Index
+from meshdata.store.clock import Clock, HeldClock, held
 from meshdata.store.redis import Connections
 from meshdata.store.store import Store
 from meshdata.values import Duration, check_entity, check_key, duration_ms, to_json
@@ -59,6 +60,11 @@ DEFAULT_URL = "redis://localhost:6379"
 SLOW_INTERVAL_S = 5.0
 """At the latest after so long a process looks for what a lost hint would have told it."""
 
+LIFE_SIGN = "5 seconds"
+LINGER = "1 minute"
+HELD_BACK = "1000 days"
+"""Both under a held clock: nobody's death is to be noticed, and a month is to pass without a million life signs."""
+
 MOST_PARTITIONS = 1024
 LEAST_LIFE_SIGN_MS = 100
 
@@ -73,11 +79,12 @@ class MeshData:
         partitions: how many parts its keys are spread over; fixed when the namespace is created; None takes what is
             there, or 1.
         concurrency: how many functions this process works on at once. By default MESHDATA_CONCURRENCY, else 100.
-        clock: milliseconds since 1970; for tests that move time.
+        clock: milliseconds since 1970, or a `meshdata.testing.Clock`; for tests that move time.
         name: what this process is called in lists and logs.
         life_sign: how long a life sign of this process holds; another takes over at most two of these after its death.
-            Also how often it looks for what hints did not tell, if that is less than 5 seconds.
-        linger: how long a waiting run stays in memory before it is suspended.
+            Also how often it looks for what hints did not tell, if that is less than 5 seconds. By default 5 seconds.
+        linger: how long a waiting run stays in memory before it is suspended. By default a minute. (Under a
+            `meshdata.testing.Clock`, which may be moved by months in a moment, both are years by default.)
         resident_limit: how many runs stay in memory.
     """
 
@@ -88,10 +95,10 @@ class MeshData:
         namespace: str | None = None,
         partitions: int | None = None,
         concurrency: int | None = None,
-        clock: Callable[[], int] | None = None,
+        clock: Clock | None = None,
         name: str | None = None,
-        life_sign: Duration = 5,
-        linger: Duration = 60,
+        life_sign: Duration | None = None,
+        linger: Duration | None = None,
         resident_limit: int = 10_000,
     ) -> None:
         environment = os.environ
@@ -107,6 +114,8 @@ class MeshData:
             wanted = int(wanted) if wanted.isdecimal() else wanted
         self._concurrency = _whole(wanted, "concurrency", 1, 100_000) or 100
         self._resident_limit = _whole(resident_limit, "resident_limit", 1, 10_000_000) or 1
+        is_held = isinstance(clock, HeldClock)
+        life_sign, linger = _or_default(life_sign, LIFE_SIGN, is_held), _or_default(linger, LINGER, is_held)
         life_sign_ms = duration_ms(life_sign, argument="life_sign") or 0
         if life_sign_ms < LEAST_LIFE_SIGN_MS:
             raise InvalidOptions(f"at least {LEAST_LIFE_SIGN_MS} ms, not {life_sign!r}", argument="life_sign")
@@ -139,7 +148,11 @@ class MeshData:
         """
         if self._open:
             return
-        connections = await Connections.open(self.url, name=f"meshdata {self.process}")
+        with held(self._clock):
+            await self._start()
+
+    async def _start(self) -> None:
+        connections = await Connections.open(self.url, name=f"meshdata {self.process}", clock=self._clock)
         try:
             self._store = await Store.open(
                 connections, self.namespace, process=self.process, partitions=self._partitions, clock=self._clock
@@ -149,7 +162,7 @@ class MeshData:
             raise
         if not self._store.has_search:
             logger.warning("this Redis has no search module; everything but search works")
-        look_s = min(self._life_sign_s, SLOW_INTERVAL_S)
+        look_s = self._life_sign_s if isinstance(self._clock, HeldClock) else min(self._life_sign_s, SLOW_INTERVAL_S)
         self._engine = Engine(self._store, reconcile_s=look_s)
         self._host = Host(self._store, linger_s=self._linger_s, resident_limit=self._resident_limit)
         self._leases = Leases(self._store, self._host, period_s=self._life_sign_s, topics=lambda: self._router.topics)
@@ -168,6 +181,8 @@ class MeshData:
         host.seeds = registry.seeds
         await self._engine.open()
         self._stop_following = follow_tasks(asyncio.get_running_loop())
+        if isinstance(self._clock, HeldClock):
+            self._clock.attach(self)
         self._open = True
         self._serve_lock = asyncio.Lock()
         for connected in list(self._registry.functions.values()):
@@ -196,6 +211,8 @@ class MeshData:
         await self._host.close()
         self._stop_following()
         await self._store.close()
+        if isinstance(self._clock, HeldClock):
+            self._clock.detach(self)
 
     def serve(self, *, ready: Callable[[], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT; for a process that does nothing else. Opens and closes the mesh itself.
@@ -241,6 +258,16 @@ class MeshData:
     def registry(self) -> Registry:
         """The functions and models it knows, for tools (`meshdata check`); no promise to users."""
         return self._registry
+
+    @property
+    def clock(self) -> Clock | None:
+        """What it goes by in place of the server's time, if a test gave it something."""
+        return self._clock
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a function is at work here, rather than all wait for what is recorded."""
+        return self._serving and self._router.busy > 0
 
     @property
     def store(self) -> Store:
@@ -368,6 +395,10 @@ class MeshData:
 
     async def _serve_topic(self, topic: str, service: Service) -> None:
         self._host.services[topic] = service
+        with held(self._clock):
+            await self._begin_to_serve(topic)
+
+    async def _begin_to_serve(self, topic: str) -> None:
         async with self._serve_lock:
             for partition in range(self._store.partitions):
                 await self._leases.join(partition, [topic])
@@ -737,6 +768,12 @@ class MeshData:
             busy=self._router.busy,
             parked=parked,
         )
+
+
+def _or_default(value: Duration | None, default: Duration, is_held: bool) -> Duration:
+    if value is not None:
+        return value
+    return HELD_BACK if is_held else default
 
 
 def _whole(value: int | None, argument: str, least: int, most: int) -> int | None:

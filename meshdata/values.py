@@ -59,16 +59,19 @@ _TEXT_LIMIT: Final = 100  # characters; nothing longer is a duration, and the ca
 _INFINITE: Final = (-1, -1)
 
 
-def duration_ms(value: Duration, *, argument: str, infinity: bool = False) -> int | None:
+def duration_ms(
+    value: Duration, *, argument: str, infinity: bool = False, now: datetime | int | None = None
+) -> int | None:
     """Turn a duration into whole milliseconds.
 
-    Numbers are seconds. Months and years are counted on the calendar from now (UTC), so that "1 month" asked on
-    31 January ends on the last day of February. What is more than nothing is at least 1 ms.
+    Numbers are seconds. Months and years are counted on the calendar (UTC), so that "1 month" asked on 31 January ends
+    on the last day of February. What is more than nothing is at least 1 ms.
 
     Args:
         value: see `Duration`.
         argument: the caller's name for it, for the error.
         infinity: whether "infinity" and `math.inf` are allowed.
+        now: what months and years are counted from, a time or milliseconds since 1970; by default the present.
 
     Returns:
         Milliseconds, 0 or more; None for infinity.
@@ -82,7 +85,7 @@ def duration_ms(value: Duration, *, argument: str, infinity: bool = False) -> in
         except ValueError as problem:
             raise InvalidOptions(str(problem), argument=argument) from None
         if months > 0:
-            ms += _calendar_ms(months, argument)
+            ms += _calendar_ms(months, argument, now)
         elif months < 0:
             _check_infinity(value, argument, allowed=infinity)
             return None
@@ -167,9 +170,11 @@ def _refuse(text: str) -> tuple[int, int]:
     )
 
 
-def _calendar_ms(months: int, argument: str) -> int:
-    now = datetime.now(UTC)
+def _calendar_ms(months: int, argument: str, since: datetime | int | None) -> int:
+    now = since if isinstance(since, datetime) else datetime.now(UTC)
     try:
+        if isinstance(since, int):
+            now = datetime.fromtimestamp(since / 1000, UTC)
         return (now + relativedelta(months=months) - now) // timedelta(milliseconds=1)
     except (OverflowError, ValueError):  # past the year 9999
         raise InvalidOptions(f"{months} months from now is past the end of the calendar", argument=argument) from None

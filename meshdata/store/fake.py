@@ -3,7 +3,7 @@
 The lane writes commands to a transport that is no socket: it feeds them to a fakeredis connection and hands the replies
 back as RESP3, in a later tick of the loop as a socket would. So calls, subscriptions, blocking reads and lost
 connections take the same way through the code as with a server. There is no search, and it is slow: about 3,000 steps a
-second.
+second. With a held clock (`meshdata.testing.Clock`) keys expire, and TIME passes, by that.
 
 Source: written against fakeredis 2.40; `tests/integration/test_fake.py` compares the replies with those of a real
 server.
@@ -15,13 +15,16 @@ import asyncio
 import importlib.util
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, ClassVar, cast
 
 from meshdata.errors import StoreUnavailable
 
 try:
     from fakeredis import FakeServer
+    from fakeredis._core import Database
     from fakeredis.aioredis import AsyncFakeSocket
 
     if importlib.util.find_spec("lupa") is None:  # fakeredis runs Lua by it, and misses it only at the first script
@@ -31,7 +34,12 @@ except ImportError as error:  # an optional extra
 
 from redis.asyncio import Redis
 
+from meshdata.store.clock import HeldClock
+from meshdata.store.fake_scripts import QuickScripts
+
 logger = logging.getLogger(__name__)
+
+VERSION = (7, 4)
 
 
 def encode(value: Any) -> bytes:
@@ -61,13 +69,46 @@ def encode(value: Any) -> bytes:
     raise TypeError(f"fakeredis replied with a {type(value).__name__}, which RESP3 does not know")
 
 
-class _FakeConnection(AsyncFakeSocket):  # type: ignore[misc, unused-ignore]
+class _HeldDatabase(Database):  # type: ignore[misc, unused-ignore]
+    """Keys that expire by a held clock."""
+
+    def __init__(self, server: FakeServer, clock: HeldClock) -> None:
+        self._clock = clock
+        super().__init__(server.lock)
+
+    # fakeredis sets the time before each command.
+    @property
+    def time(self) -> float:
+        return self._clock.micros() / 1e6
+
+    @time.setter
+    def time(self, seconds: float) -> None:
+        pass
+
+
+class _HeldServer(FakeServer):  # type: ignore[misc, unused-ignore]
+    """A server whose time is a held clock's."""
+
+    def __init__(self, clock: HeldClock) -> None:
+        super().__init__(version=VERSION)
+        self.dbs = defaultdict(lambda: _HeldDatabase(self, clock))
+        self._clock = clock
+        self._told = 0
+
+    def micros(self) -> int:
+        """The time, never the same twice: the fences of runs are made of it, and each is above the last."""
+        self._told = max(self._told + 1, self._clock.micros())
+        return self._told
+
+
+class _FakeConnection(QuickScripts, AsyncFakeSocket):  # type: ignore[misc, unused-ignore]
     """One client's connection inside fakeredis, which hands each reply to a transport."""
 
     def __init__(self, server: FakeServer, deliver: Callable[[bytes], None]) -> None:
         self._deliver: Callable[[bytes], None] | None = deliver
         self._reply: Any = None
         self._waiting: asyncio.Task[None] | None = None
+        self._context = copy_context()
         super().__init__(server, 0, client_class=Redis, client_info={"resp": 3})
 
     # fakeredis counts subscriptions to refuse other commands meanwhile, which RESP3 allows; so it never sees any.
@@ -93,6 +134,13 @@ class _FakeConnection(AsyncFakeSocket):  # type: ignore[misc, unused-ignore]
             return
         encoded = encode(msg)
         deliver(b">" + encoded[1:] if isinstance(msg, list) and msg is not self._reply else encoded)
+
+    def time(self) -> list[bytes]:
+        """TIME."""
+        if not isinstance(self._server, _HeldServer):
+            return cast(list[bytes], super().time())
+        seconds, micros = divmod(self._server.micros(), 1_000_000)
+        return [b"%d" % seconds, b"%d" % micros]
 
     def _xreadgroup(self, *args: Any) -> Any:
         # Its first pass, the last argument, reads entries and drops them, and "nothing" is an empty map that ends the
@@ -124,7 +172,8 @@ class _FakeConnection(AsyncFakeSocket):  # type: ignore[misc, unused-ignore]
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
         self.pause()
-        self._waiting = loop.create_task(self._wait(timeout or None, func, shaped, changed))
+        # Not the context of whoever wrote to the connection just now: it may go by another clock, or be a run's.
+        self._waiting = loop.create_task(self._wait(timeout or None, func, shaped, changed), context=self._context)
         database = self._db
 
         def wake() -> None:
@@ -173,6 +222,7 @@ class FakeTransport(asyncio.Transport):
     def __init__(self, server: FakeServer) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
+        self._context = copy_context()  # replies are heard in the context of who connected, as from a socket
         self._thread = threading.get_ident()
         self._protocol: asyncio.Protocol | None = None
         self._replies: list[bytes] = []
@@ -209,9 +259,9 @@ class FakeTransport(asyncio.Transport):
                 return
             self._scheduled = True
         if threading.get_ident() == self._thread:
-            self._loop.call_soon(self._deliver)
+            self._loop.call_soon(self._deliver, context=self._context)
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._deliver)
+            self._loop.call_soon_threadsafe(self._deliver, context=self._context)
 
     def _deliver(self) -> None:
         with self._lock:
@@ -228,7 +278,7 @@ class FakeTransport(asyncio.Transport):
         self._connection.end()
         self._connection = None
         if self._protocol is not None:
-            self._loop.call_soon(self._protocol.connection_lost, None)
+            self._loop.call_soon(self._protocol.connection_lost, None, context=self._context)
 
     close = abort
 
@@ -241,15 +291,22 @@ class _Opened:
 
 
 class SharedFake:
-    """One use of the fake server of a name; its data goes with the last user in this process."""
+    """One use of the fake server of a name; its data goes with the last user in this process.
+
+    Args:
+        clock: what the server goes by; the first user of a name decides.
+    """
 
     _lock = threading.Lock()
     _running: ClassVar[dict[str, tuple[FakeServer, int]]] = {}
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", *, clock: HeldClock | None = None) -> None:
         self._name = name
         with self._lock:
-            self._server, uses = self._running.get(name) or (FakeServer(version=(7, 4)), 0)
+            server, uses = self._running.get(name) or (None, 0)
+            if server is None:
+                server = FakeServer(version=VERSION) if clock is None else _HeldServer(clock)
+            self._server = server
             self._running[name] = (self._server, uses + 1)
         self._used = True
 

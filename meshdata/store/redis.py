@@ -28,6 +28,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from meshdata.errors import InvalidOptions, StoreUnavailable
+from meshdata.store.clock import Clock, HeldClock
 from meshdata.store.embedded import EmbeddedServer, SharedServer
 from meshdata.store.lane import Lane, Opened, ReplyError
 
@@ -299,12 +300,12 @@ async def _start_embedded(parts: SplitResult) -> EmbeddedServer | SharedServer:
     return await server.astart()
 
 
-def _open_fake(parts: SplitResult) -> SharedFake:
+def _open_fake(parts: SplitResult, clock: Clock | None) -> SharedFake:
     if parts.query or parts.fragment or parts.path.strip("/"):
         raise _refuse("fake:// takes a name, nothing else.")
     from meshdata.store.fake import SharedFake  # fakeredis is an optional extra, and slow to import
 
-    return SharedFake(unquote(parts.netloc))
+    return SharedFake(unquote(parts.netloc), clock=clock if isinstance(clock, HeldClock) else None)
 
 
 # --- connections ------------------------------------------------------------------------------------------------------
@@ -327,7 +328,13 @@ class Connections:
 
     @classmethod
     async def open(
-        cls, source: str | Redis, *, name: str, connect_timeout: float = 5.0, reply_timeout: float = 10.0
+        cls,
+        source: str | Redis,
+        *,
+        name: str,
+        connect_timeout: float = 5.0,
+        reply_timeout: float = 10.0,
+        clock: Clock | None = None,
     ) -> Connections:
         """Connect, and ask what the server can do.
 
@@ -336,6 +343,7 @@ class Connections:
             name: what CLIENT LIST shows; dedicated connections add "-read".
             connect_timeout: seconds for one attempt to connect.
             reply_timeout: seconds of silence after which the shared connection is given up while commands wait.
+            clock: what `fake://` goes by, if it is a held one.
 
         Raises:
             InvalidOptions: the URL.
@@ -345,7 +353,7 @@ class Connections:
         connections._name = "".join(sign if "!" <= sign <= "~" else "-" for sign in name)
         connections._connect_timeout, connections._reply_timeout = connect_timeout, reply_timeout
         try:
-            await connections._resolve(source)
+            await connections._resolve(source, clock)
             connections._lane = connections._make_lane(connections._name, reply_timeout)
             await connections._connect_when_loaded(connections._lane)
             connections.features = await probe(connections._lane)
@@ -354,7 +362,7 @@ class Connections:
             raise
         return connections
 
-    async def _resolve(self, source: str | Redis) -> None:
+    async def _resolve(self, source: str | Redis, clock: Clock | None) -> None:
         if isinstance(source, Redis):
             self._server = read_client(source)
             return
@@ -365,7 +373,7 @@ class Connections:
             self._embedded = await _start_embedded(parts)
             self._server = parse_url(self._embedded.url)
         elif parts.scheme == "fake":
-            self._fake = _open_fake(parts)
+            self._fake = _open_fake(parts, clock)
         else:
             self._server = parse_url(source, timeout=self._connect_timeout)
 

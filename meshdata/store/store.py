@@ -339,6 +339,16 @@ class Store:
                 found[b"result"] = end.partition(b"\n")[2]
         return {name.decode(): value for name, value in found.items()}
 
+    async def parked_runs(self) -> dict[str, str]:
+        """The runs that were put aside because their functions do not fit their journals, and why."""
+        found: dict[str, str] = {}
+        for partition, base in enumerate(self._bases):
+            for topic in await self.command(partition, "SMEMBERS", f"{base}topics"):
+                for run in await self.command(partition, "SMEMBERS", f"{base}parked:{topic.decode()}"):
+                    header = await self.header(run.decode())
+                    found[run.decode()] = header.get("parked", b"").decode()
+        return found
+
     async def standing(self, run: str) -> tuple[str, int, int]:
         """How far the store knows a run: its fence ('' if there is none), steps applied, length of its journal."""
         partition = self._of(run)

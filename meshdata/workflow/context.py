@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 from zlib import crc32
 
 from meshdata.errors import InvalidOptions, NotInWorkflow
+from meshdata.values import Duration, duration_ms
 
 
 class Followed(Protocol):
@@ -120,6 +121,16 @@ def current_run(verb: str) -> Any:
 def running() -> Any:
     """The run this code belongs to, if any."""
     return _run.get()
+
+
+def durable_ms(duration: Duration, argument: str) -> int:
+    """A duration in ms, months and years counted from the run's own time: the same on every replay.
+
+    Raises:
+        InvalidOptions: no duration.
+    """
+    run = _run.get()
+    return duration_ms(duration, argument=argument, now=None if run is None else run.now_ms) or 0
 
 
 def run_of(context: Context) -> Any:

@@ -14,6 +14,7 @@ is done all the same. With the queue in sight the tasks need not be looked at: o
 import asyncio
 from asyncio import locks, queues, taskgroups, tasks
 from collections.abc import Callable, Collection, Iterator
+from contextvars import Context
 from types import FrameType
 from typing import Any, Final, Protocol
 
@@ -107,6 +108,11 @@ def _innermost(task: "asyncio.Task[Any]") -> FrameType | None:
     return frame
 
 
+def queued(loop: asyncio.AbstractEventLoop) -> list[Context]:
+    """The contexts of the callbacks that are ready to run; none where a loop has no queue to look at."""
+    return [handle._context for handle in getattr(loop, "_ready", ()) if not handle._cancelled]
+
+
 class Settler:
     """Calls the runs that asked as soon as they are settled; one look at the ready queue a tick serves them all."""
 
@@ -145,12 +151,4 @@ class Settler:
 
     def _stirring(self) -> set[Settling]:
         """Runs with callbacks in the ready queue."""
-        if not self._sees_queue:
-            return set()
-        found: set[Settling] = set()
-        for handle in self._loop._ready:  # type: ignore[attr-defined]
-            if not handle._cancelled:
-                run = run_of(handle._context)
-                if run is not None:
-                    found.add(run)
-        return found
+        return {run for context in queued(self._loop) if (run := run_of(context)) is not None}

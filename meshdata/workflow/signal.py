@@ -9,8 +9,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 from meshdata.errors import MeshTimeout
-from meshdata.values import Duration, check_key, duration_ms, from_json, to_json
+from meshdata.values import Duration, check_key, from_json, to_json
 from meshdata.workflow.call import Call, durable
+from meshdata.workflow.context import durable_ms
 from meshdata.workflow.runner import Run
 
 
@@ -25,7 +26,7 @@ def wait_for(key: str, *, timeout: Duration | None = None) -> Coroutine[Any, Any
         InvalidOptions: no key, or no duration.
     """
     check_key(key)
-    ms = "" if timeout is None else duration_ms(timeout, argument="timeout") or 0
+    ms = "" if timeout is None else durable_ms(timeout, "timeout")
 
     def live(run: Run, call: Call) -> None:
         run.write("wait", call.position, key, run.host.store.keys.partition(key), ms)

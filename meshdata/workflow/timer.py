@@ -5,9 +5,9 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any
 
-from meshdata.values import Duration, duration_ms
+from meshdata.values import Duration
 from meshdata.workflow.call import Call, durable
-from meshdata.workflow.context import current_path, current_run
+from meshdata.workflow.context import current_path, current_run, durable_ms
 from meshdata.workflow.runner import Run
 
 
@@ -20,7 +20,7 @@ def sleep_for(duration: Duration) -> Coroutine[Any, Any, float]:
     Raises:
         InvalidOptions: no duration.
     """
-    ms = duration_ms(duration, argument="duration") or 0
+    ms = durable_ms(duration, "duration")
 
     def live(run: Run, call: Call) -> None:
         run.write("timer", call.position, "sleep", ms)
@@ -32,7 +32,7 @@ class timeout:
     """`async with timeout("5 minutes"):` raises TimeoutError in its body when the time is up, durably."""
 
     def __init__(self, duration: Duration) -> None:
-        self._ms = duration_ms(duration, argument="duration") or 0
+        self._ms = durable_ms(duration, "duration")
         self._call: Call | None = None
         self._run: Run | None = None
         self._task: asyncio.Task[Any] | None = None

@@ -31,6 +31,8 @@ from meshdata.workflow.settle import Settler
 logger = logging.getLogger(__name__)
 
 SWEEP_S: Final = 1.0
+"""How often waiting runs are looked through; less often where they may wait for more than a minute."""
+
 THREADS: Final = 32
 SUSPEND_BATCH: Final = 500
 LATE_S: Final = 0.5
@@ -433,7 +435,7 @@ class Host:
 
     async def _sweep_on(self) -> None:
         while True:
-            await asyncio.sleep(min(SWEEP_S, max(self._linger_s / 4, 0.05)))
+            await asyncio.sleep(max(min(SWEEP_S, self._linger_s / 4), self._linger_s / 60, 0.05))
             await self.sweep()
 
     async def sweep(self) -> None:

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 import meshdata
-from meshdata import errors
+from meshdata import errors, testing
 
 MESHDATA = [
     "MeshData",
@@ -95,6 +95,8 @@ ERRORS = [
     "failure_payload",
 ]
 
+TESTING = ["Clock", "run_until_idle"]
+
 VALUES = [
     "DURATION_LIMIT_MS",
     "Duration",
@@ -125,6 +127,11 @@ def test_the_library_exports_what_it_promises() -> None:
 def test_workflow_functions_have_the_verbs_they_are_promised() -> None:
     assert sorted(meshdata.workflow.__all__) == WORKFLOW
     assert all(hasattr(meshdata.workflow, name) for name in WORKFLOW)
+
+
+def test_the_testing_package_exports_what_it_promises() -> None:
+    assert set(testing.__all__) >= set(TESTING)
+    assert all(hasattr(testing, name) for name in testing.__all__)
 
 
 @pytest.mark.parametrize(("module", "names"), [("errors", ERRORS), ("values", VALUES)])
