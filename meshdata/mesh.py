@@ -18,6 +18,7 @@ from meshdata.call.export import export as export_job
 from meshdata.call.handle import Handle, HookHandle
 from meshdata.call.options import check_flags, job_of, refuse_unknown, seconds
 from meshdata.call.outcome import value_of
+from meshdata.engine.bus import Bus, Callback, Subscription
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import Health, JobInfo, job_info
 from meshdata.engine.leases import Leases
@@ -34,7 +35,7 @@ from meshdata.search.index import Index
 from meshdata.store.clock import Clock, HeldClock, held
 from meshdata.store.redis import Connections
 from meshdata.store.store import Store
-from meshdata.values import Duration, check_entity, check_key, duration_ms, to_json
+from meshdata.values import Duration, check_entity, check_id, check_key, duration_ms, to_json
 from meshdata.workflow.activity import Activity, activity_topic
 from meshdata.workflow.child import (
     check_retry,
@@ -175,6 +176,7 @@ class MeshData:
         self._scheduler = Scheduler(self._store, look_s=look_s)
         self._caller = Caller(self._engine, self._registry.seeds)
         self._records = Records(self._store, self._registry)
+        self._bus = Bus(self._store)
         self._engine.on_run_hint = self._host.hint
         host, registry = self._host, self._registry
         host.to_hash, host.from_hash = registry.to_hash, registry.from_hash
@@ -207,6 +209,7 @@ class MeshData:
             except (MeshError, TimeoutError):
                 logger.warning("leaving failed; others take over when the life sign lapses", exc_info=True)
             self._serving = False
+        await self._bus.close()
         await self._engine.close()
         await self._host.close()
         self._stop_following()
@@ -527,14 +530,18 @@ class MeshData:
             served = replace(served, topic=topic_of(name, queue))
         return await self._caller.hook(job, name, args, kwargs, served, retry=retry)
 
-    async def signal(self, key: str, payload: Any = None) -> bool:
+    async def signal(self, key: str, payload: Any = None, *, id: str | None = None) -> bool:
         """Send a payload to the first who waits on a key; it is kept (a week) if nobody does.
+
+        Args:
+            id: of signals of one key and one id only the first counts (for a week); the others are answered as it was.
 
         Returns:
             True if a waiter took it, False if it was kept for one.
         """
         self._need_open()
-        word = await self._store.signal(check_key(key), to_json(payload, argument="payload"))
+        known_by = "" if id is None else check_id(id)
+        word = await self._store.signal(check_key(key), to_json(payload, argument="payload"), id=known_by)
         if word == "FULL":
             raise UsageError(f"too many signals wait on {key!r}; nobody takes them")
         return word == "TAKEN"
@@ -743,6 +750,23 @@ class MeshData:
             return Aggregate(self._store, check_entity(model), self._registry.schemas.get(model))
         schema = self._registry.learn(model)
         return Aggregate(self._store, schema.entity, schema)
+
+    # --- the bus ------------------------------------------------------------------------------------------------------
+
+    async def publish(self, message: Mapping[str, Any]) -> None:
+        """Tell every process of the namespace that listens just now; one that does not misses it."""
+        self._need_open()
+        await self._bus.publish(message)
+
+    def subscribe(self, callback: Callback) -> Subscription:
+        """Have a callback, sync or async, called with each message, a dict: what `publish` was given, and of
+        `workflow.emit` `{"topic", "payload", "job_id"}`.
+
+        Returns:
+            The subscription: `await` it to be sure it is heard by now, `close()` it to hear no more.
+        """
+        self._need_open()
+        return self._bus.subscribe(callback)
 
     # --- health -------------------------------------------------------------------------------------------------------
 

@@ -43,6 +43,13 @@ def _span_starter() -> Callable[[str, Facts], AbstractContextManager[Any]] | Non
     return start
 
 
+def mark(name: str, attributes: Facts) -> None:
+    """Write a span of no length; nothing at all without OpenTelemetry."""
+    if _start_span is not None:
+        with _start_span(name, attributes):
+            pass
+
+
 _start_span = _span_starter()
 _NO_SPAN: AbstractContextManager[None] = nullcontext()  # holds no state, so one serves all
 

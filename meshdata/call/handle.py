@@ -25,7 +25,7 @@ class Acts(Protocol):
     @property
     def interrupt(self) -> Callable[..., Coroutine[Any, Any, bool]]: ...
     async def get(self, entity: str, id: str, /, *names: str) -> dict[str, Any]: ...
-    async def signal(self, key: str, payload: Any = None, /) -> bool: ...
+    async def signal(self, key: str, payload: Any = None, /, *, id: str | None = None) -> bool: ...
     @property
     def export(self) -> Callable[..., Coroutine[Any, Any, JobExport]]: ...
     async def flush(self, entity: str, id: str, /) -> bool: ...
@@ -108,9 +108,9 @@ class Handle(Awaited[T]):
         """Fields of its record."""
         return await self._mesh.get(self.entity, self.id, *names)
 
-    async def signal(self, key: str, payload: Any = None) -> bool:
+    async def signal(self, key: str, payload: Any = None, *, id: str | None = None) -> bool:
         """See `MeshData.signal`; keys are the namespace's, not the job's."""
-        return await self._mesh.signal(key, payload)
+        return await self._mesh.signal(key, payload, id=id)
 
     async def hook(self, hook_entity: str, args: Any = (), **options: Any) -> "HookHandle":
         """See `MeshData.hook`."""

@@ -139,8 +139,8 @@ class _Look:
             what = "a time limit runs" + ("" if due is None else f" until {self.at(due)}")
         elif wait.kind in ("wait", "any"):
             until = "" if due is None else f", until {self.at(due)}"
-            key = wait.name if wait.kind == "wait" else ", or ".join(from_json(wait.name.encode()))
-            what = f"it waits for a signal on {key}{until}; `meshdata signal` sends one"
+            one_of = "one of " if wait.kind == "any" else ""
+            what = f"it waits for a signal on {one_of}{wait.name}{until}; `meshdata signal` sends one"
         elif wait.kind in ("child", "start", "hook", "interrupt"):
             what = await self.other(wait)
         elif wait.kind == "activity":

@@ -243,6 +243,7 @@ def list_records(
 def signal(
     key: Annotated[str, typer.Argument(help="The key somebody waits for.", show_default=False)],
     payload: Annotated[str | None, typer.Argument(help="JSON where it is JSON, else text.")] = None,
+    id: Annotated[str | None, typer.Option(help="Of signals of one key and one id only the first counts.")] = None,
     url: UrlOption = None,
     namespace: NamespaceOption = None,
     as_json: JsonOption = False,
@@ -250,7 +251,7 @@ def signal(
     """Send a signal; it is kept if nobody waits for it yet."""
     from meshdata.cli.jobs import signal as body
 
-    _end(body(Place(url, namespace, as_json), key, payload))
+    _end(body(Place(url, namespace, as_json), key, payload, id=id))
 
 
 @app.command()

@@ -160,11 +160,11 @@ async def _scan(mesh: MeshData, entity: str | None, limit: int) -> list[tuple[st
     return list(found)[:limit]
 
 
-def signal(place: Place, key: str, payload: str | None) -> int:
+def signal(place: Place, key: str, payload: str | None, *, id: str | None) -> int:
     """Send a signal; say whether somebody took it."""
 
     async def body(mesh: MeshData) -> None:
-        taken = await mesh.signal(key, None if payload is None else value_of(payload))
+        taken = await mesh.signal(key, None if payload is None else value_of(payload), id=id)
         show(place, {"taken": taken} if place.as_json else "taken" if taken else "kept: nobody waits for it yet")
 
     return with_mesh(place, body)

@@ -126,7 +126,7 @@ def _time(ms: str) -> datetime:
 def _wait(field: str, value: str) -> Wait:
     kind, _, timer, name = value.split(" ", 3)
     since = timer.partition("/")[2]
-    return Wait(field[2:], kind, name, _time(since) if since else None)
+    return Wait(field[2:], kind, name.replace("\x1f", ", "), _time(since) if since else None)
 
 
 def _error(header: dict[str, bytes]) -> str | None:

@@ -213,9 +213,9 @@ class Client:
         _, served = called(FLOW if workflow is None else workflow, queue)
         return WorkflowHandle(self._opening, id, served.decode)
 
-    async def signal(self, key: str, payload: Any = None) -> bool:
+    async def signal(self, key: str, payload: Any = None, *, id: str | None = None) -> bool:
         """See `MeshData.signal`."""
-        return await (await self._opening.opened()).signal(key, payload)
+        return await (await self._opening.opened()).signal(key, payload, id=id)
 
     async def hook(
         self,

@@ -72,9 +72,9 @@ class WorkflowHandle(Generic[R]):
         """Fields of its record; all of them when none is named."""
         return await (await self._opened()).state(*names)
 
-    async def signal(self, key: str, payload: Any = None) -> bool:
+    async def signal(self, key: str, payload: Any = None, *, id: str | None = None) -> bool:
         """See `MeshData.signal`; keys are the namespace's, not the workflow's."""
-        return await (await self._opened()).signal(key, payload)
+        return await (await self._opened()).signal(key, payload, id=id)
 
     async def hook(
         self,

@@ -55,6 +55,11 @@ class Keys:
         """The stream that carries runs which go on; read before `work`."""
         return f"{self._bases[partition]}c:{topic}"
 
+    @property
+    def bus(self) -> str:
+        """The channel of the control-plane bus."""
+        return f"mesh:{{{self.namespace}}}:bus"
+
     def hint_channel(self, partition: int, process: str) -> str:
         """The channel on which a process hears of its own runs and of the jobs it awaits."""
         return f"{self._bases[partition]}hint:{process}"

@@ -375,10 +375,10 @@ class Store:
         found = await self.command(partition, "SMEMBERS", f"{self._bases[partition]}own:{self.process}")
         return [run.decode() for run in found]
 
-    async def signal(self, key: str, payload: bytes) -> str:
-        """TAKEN by one who waits, KEPT for one who will, or FULL."""
+    async def signal(self, key: str, payload: bytes, *, id: str = "") -> str:
+        """TAKEN by one who waits, KEPT for one who will, or FULL. With an id, one sent again does not count again."""
         partition = self.keys.partition(key)
-        reply = await self._script("signal", partition, key, payload, resend=False)
+        reply = await self._script("signal", partition, key, payload, id, resend=id != "")
         self._carried(partition, reply[1])
         word: str = reply[0].decode()
         return word

@@ -12,9 +12,10 @@ from typing import Any
 from meshdata.workflow.activity import activity, proxy, proxy_activities
 from meshdata.workflow.cancel import cancel, shield
 from meshdata.workflow.child import exec_child, hook, interrupt, start_child
+from meshdata.workflow.emit import emit, enrich, trace
 from meshdata.workflow.once import get_context, info, now, once, random, uuid
 from meshdata.workflow.patch import deprecate_patch, patched
-from meshdata.workflow.signal import condition, signal, wait_for, wait_for_all
+from meshdata.workflow.signal import condition, signal, wait_for, wait_for_all, wait_for_any
 from meshdata.workflow.state import search, state
 from meshdata.workflow.timer import sleep_for, timeout
 from meshdata.workflow.typed import child
@@ -26,6 +27,8 @@ __all__ = [
     "child",
     "condition",
     "deprecate_patch",
+    "emit",
+    "enrich",
     "exec_child",
     "get_context",
     "hook",
@@ -44,9 +47,11 @@ __all__ = [
     "start_child",
     "state",
     "timeout",
+    "trace",
     "uuid",
     "wait_for",
     "wait_for_all",
+    "wait_for_any",
 ]
 
 

@@ -53,7 +53,7 @@ class Call:
         self.task: asyncio.Task[None] | None = None
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}".rstrip()
+        return label(self.kind, self.name)
 
 
 def durable(
@@ -80,6 +80,14 @@ def durable(
     return outcome
 
 
+def label(kind: str, name: str) -> str:
+    """A call as people are told of it."""
+    return f"{kind} {name.replace(SEPARATOR, ', ')}".rstrip()
+
+
+SEPARATOR: Final = "\x1f"
+"""Stands between the keys of a wait on several; no key holds it."""
+
 _ACTIVITY_CODES: Final = {597: RetriesExhausted}
 
 
@@ -91,7 +99,7 @@ def failure_of(entry: Entry, job: str) -> Exception:
             return end_from_payload(data, ChildFailed, entry.name)
         return failure_from_payload(data, _ACTIVITY_CODES.get(data.get("code", 0), ActivityFailed), job)
     if entry.code == "timeout":
-        return MeshTimeout(f"no signal {entry.name!r} came in time", job_id=job)
+        return MeshTimeout(f"no signal {entry.name.replace(SEPARATOR, ' or ')!r} came in time", job_id=job)
     if entry.code == "exists":
         return JobExists(job_id=entry.name)
     if entry.code == "notfound":

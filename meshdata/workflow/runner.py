@@ -28,7 +28,7 @@ from meshdata.errors import (
 )
 from meshdata.store.messages import Argument, Claim, Stepped
 from meshdata.store.store import Store
-from meshdata.workflow.call import Call, failure_of
+from meshdata.workflow.call import Call, failure_of, label
 from meshdata.workflow.context import durable_codes, entered
 from meshdata.workflow.home import Homes
 from meshdata.workflow.journal import PATCH, Entry, Journal
@@ -316,7 +316,7 @@ class Run:
         if call is not None:
             found, where = str(call), line_of(self.tasks, call.position, call.future)
         return ReplayError(
-            f"{entry.kind} {entry.name}".rstrip(),
+            label(entry.kind, entry.name),
             found,
             entry.position,
             where=where,

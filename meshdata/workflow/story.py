@@ -8,7 +8,7 @@ from typing import Any, Final
 from meshdata.engine.info import NOT_RUN
 from meshdata.errors import JobFailed
 from meshdata.values import from_json
-from meshdata.workflow.call import failure_of
+from meshdata.workflow.call import SEPARATOR, failure_of
 from meshdata.workflow.export import (
     FORMAT,
     SECTIONS,
@@ -162,7 +162,7 @@ class _Calls:
             dimension=self.thread.dimension,
             position=position,
             kind=kind,
-            name=name,
+            name=name.replace(SEPARATOR, ", "),
             status=status,
             started=started,
             ended=ended,
@@ -235,6 +235,9 @@ def _value(entry: Entry) -> Any:
         return number(entry.payload)
     if entry.kind == "hook":
         return _text(entry.payload)
+    if entry.kind == "any":
+        number_of_key, payload = from_json(entry.payload)
+        return [entry.name.split(SEPARATOR)[number_of_key], payload]
     return from_json(entry.payload) if entry.payload else None
 
 

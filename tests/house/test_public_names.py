@@ -26,6 +26,8 @@ WORKFLOW = [
     "child",
     "condition",
     "deprecate_patch",
+    "emit",
+    "enrich",
     "exec_child",
     "get_context",
     "hook",
@@ -44,9 +46,11 @@ WORKFLOW = [
     "start_child",
     "state",
     "timeout",
+    "trace",
     "uuid",
     "wait_for",
     "wait_for_all",
+    "wait_for_any",
 ]
 
 ERRORS = [

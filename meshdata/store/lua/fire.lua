@@ -16,7 +16,7 @@
 --- @include now
 --- @include ended
 --- @lazy apply
-local PAYLOADS = { wait = 'timeout', activity = 'due' }
+local PAYLOADS = { wait = 'timeout', any = 'timeout', activity = 'due' }
 local due = redis.call('ZRANGEBYSCORE', base .. 'timers', '-inf', now, 'LIMIT', 0, limit)
 for _, member in ipairs(due) do
   redis.call('ZREM', base .. 'timers', member)

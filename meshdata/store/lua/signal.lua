@@ -6,14 +6,16 @@
 --   here     number  this partition
 --   key      text    the signal's key
 --   payload  bytes   JSON
+--   id       text    what tells a signal sent twice, '' for none
 -- RETURNS { word, outbox }
 --   TAKEN, KEPT, FULL (too many payloads wait on that key)
 -- HOLDS
 --   (1) a payload reaches exactly one waiter
+--   (2) of signals of one key and one id, the first counts
 -- COST  O(stale waiters)
 --- @include fx
 --- @include keys
 --- @include now
 --- @include ended
 --- @lazy apply
-return { fx.signal(key, payload), fx.outbox }
+return { fx.signal(key, payload, id), fx.outbox }

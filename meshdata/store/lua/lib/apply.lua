@@ -21,7 +21,7 @@ function fx.apply(m)
   local verb = m[1]
   if verb == 'deliver' then
     -- run, position, code, payload, and for a signal its partition and key: a payload nobody waits for any more returns.
-    if not fx.deliver(m[2], m[3], m[4], m[5]) and m[7] ~= '' then fx.send(m[6], { 'unread', m[7], m[5] }) end
+    if not fx.deliver(m[2], m[3], m[4], m[5], m[7]) and m[7] ~= '' then fx.send(m[6], { 'unread', m[7], m[5] }) end
   elseif verb == 'wait' then
     fx.wait(m[2], m[3])
   elseif verb == 'unwait' then
@@ -29,7 +29,7 @@ function fx.apply(m)
   elseif verb == 'unread' then
     fx.unread(m[2], m[3])
   elseif verb == 'signal' then
-    local word = fx.signal(m[2], m[3])
+    local word = fx.signal(m[2], m[3], m[5])
     fx.answer(m[4], word == 'FULL' and 'full' or 'ok', word == 'TAKEN' and 'true' or 'false')
   elseif verb == 'start' then
     table.remove(m, 1)

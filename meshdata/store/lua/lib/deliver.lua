@@ -13,9 +13,15 @@ function fx.took(since) return since ~= '' and string.format('%.0f', math.max(0,
 
 -- Take the timer or the place in a signal's line away from a wait that is over.
 function fx.disarm(dim, job, pos, wait)
-  local kind, partition, timer, since, name = string.match(wait, '^(%S+) (%d+) (%d)/?(%d*) (.*)$')
+  local kind, partition, timer, since, name = string.match(wait, '^(%S+) (%S+) (%d)/?(%d*) (.*)$')
   if timer == '1' then redis.call('ZREM', base .. 'timers', 'd ' .. pos .. ' ' .. dim .. ' ' .. job) end
   if kind == 'wait' then fx.send(partition, { 'unwait', name, here .. ' ' .. pos .. ' ' .. dim .. ' ' .. job }) end
+  if kind == 'any' then
+    local partitions = string.gmatch(partition, '%d+')
+    for key in string.gmatch(name, '[^\31]+') do
+      fx.send(partitions(), { 'unwait', key, here .. ' ' .. pos .. ' ' .. dim .. ' ' .. job })
+    end
+  end
   return kind, name, fx.took(since)
 end
 
@@ -33,7 +39,18 @@ function fx.notify(dim, job, index, entry)
   end
 end
 
-function fx.deliver(run, pos, code, payload)
+-- A wait on several keys is told which of them it was: its payload is "[<number from 0>,<payload>]".
+local function with_key(keys, key, payload)
+  local at = 0
+  for one in string.gmatch(keys, '[^\31]+') do
+    if one == key then return '[' .. at .. ',' .. payload .. ']' end
+    at = at + 1
+  end
+  return payload
+end
+
+-- key is that of the signal it is, if it is one.
+function fx.deliver(run, pos, code, payload, key)
   local dim, job = split_run(run)
   local header = header_key(dim, job)
   local wait = redis.call('HGET', header, 'w:' .. pos)
@@ -44,6 +61,7 @@ function fx.deliver(run, pos, code, payload)
     local child = redis.call('HGET', header, 'c:' .. name)
     if child and string.match(child, ' (.*)$') == pos then redis.call('HDEL', header, 'c:' .. name) end
   end
+  if kind == 'any' and code == 'ok' then payload = with_key(name, key, payload) end
   local length, entry = append(dim, job, pos, kind, code, name, payload, ms)
   if run ~= fx.stepping then fx.notify(dim, job, length - 1, entry) end
   return true

@@ -50,6 +50,25 @@ function operations.wait(a, dim, job)
   fx.send(a[3], { 'wait', a[2], here .. ' ' .. a[1] .. ' ' .. dim .. ' ' .. job })
 end
 
+-- a signal on one of several keys: position, timeout or '', the keys parted by 0x1f, and each one's partition and itself
+function operations.any(a, dim, job)
+  local partitions = {}
+  for i = 4, #a, 2 do partitions[#partitions + 1] = a[i] end
+  if not await(dim, job, a[1], 'any', table.concat(partitions, ','), a[2] == '' and '0' or '1', a[3]) then return end
+  if a[2] ~= '' then timer(dim, job, a[1], a[2]) end
+  for i = 4, #a, 2 do
+    -- A payload that was there before has ended it: the other keys keep theirs.
+    if redis.call('HEXISTS', header_key(dim, job), 'w:' .. a[1]) == 0 then return end
+    fx.send(a[i], { 'wait', a[i + 1], here .. ' ' .. a[1] .. ' ' .. dim .. ' ' .. job })
+  end
+end
+
+-- a message on the control-plane bus: position, topic, channel, message
+function operations.emit(a, dim, job)
+  append(dim, job, a[1], 'emit', 'ok', a[2], 'null')
+  redis.call('PUBLISH', a[3], a[4])
+end
+
 -- an effect elsewhere that answers: position, kind, partition, name, verb, arguments; '@' stands for the asker
 function operations.ask(a, dim, job)
   if not await(dim, job, a[1], a[2], a[3], '0', a[4]) then return end

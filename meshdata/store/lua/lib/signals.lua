@@ -5,8 +5,7 @@
 local KEEP_MS = 604800000
 local KEEP_COUNT = 10000
 
--- Returns 'TAKEN', 'KEPT', or 'FULL' when too many payloads wait already.
-function fx.signal(key, payload)
+local function give(key, payload)
   local line = base .. 'sig:' .. key
   while true do
     local head = redis.call('LINDEX', line, 0)
@@ -17,12 +16,24 @@ function fx.signal(key, payload)
       fx.send(partition, { 'deliver', run, pos, 'ok', payload, here, key })
       return 'TAKEN'
     end
-    if fx.deliver(run, pos, 'ok', payload) then return 'TAKEN' end
+    if fx.deliver(run, pos, 'ok', payload, key) then return 'TAKEN' end
   end
   if redis.call('LLEN', line) >= KEEP_COUNT then return 'FULL' end
   redis.call('RPUSH', line, 'p ' .. payload)
   redis.call('PEXPIRE', line, KEEP_MS)
   return 'KEPT'
+end
+
+-- Returns 'TAKEN', 'KEPT', or 'FULL' when too many payloads wait already. One sent again under an id that the key had
+-- before is no further signal: it is answered as the first was.
+function fx.signal(key, payload, id)
+  if not id or id == '' then return give(key, payload) end
+  local seen = base .. 'sid:' .. #key .. ':' .. key .. ':' .. id
+  local word = redis.call('GET', seen)
+  if word then return word end
+  word = give(key, payload)
+  if word ~= 'FULL' then redis.call('SET', seen, word, 'PX', KEEP_MS) end
+  return word
 end
 
 function fx.wait(key, asker)
@@ -34,7 +45,7 @@ function fx.wait(key, asker)
     local payload = string.sub(head, 3)
     if partition ~= here then
       fx.send(partition, { 'deliver', run, pos, 'ok', payload, here, key })
-    elseif not fx.deliver(run, pos, 'ok', payload) then
+    elseif not fx.deliver(run, pos, 'ok', payload, key) then
       fx.unread(key, payload)
     end
   else
