@@ -20,9 +20,12 @@ FURTHER = sorted(str(path.relative_to(ROOT / "examples")) for path in (ROOT / "e
 LAST_LINES = {
     "cache.py": "failed with LookupError: no user nobody (3 runs)",
     "first.py": "completed, kept for 60000 ms",
+    "migrate_model.py": "counted often meanwhile, wrong 0 times",
     "order.py": "{'ok': False, 'problem': 'the card was refused'}",
+    "orders_dashboard.py": "leave o13: 9 open, 1775",
     "search.py": "a hostile value: 0",
     "test_subscription.py": "2 passed in ",
+    "semantic_search.py": "bob on cats and dogs: Took the puppy to the vet",
     "subscription.py": "cancelled after ",  # how many months go by depends on the machine
     "two_processes.py": "step 5 done by process two",
     "meshflow/child.py": "done on its own",
