@@ -380,7 +380,7 @@ def watch(
 
 @app.command()
 def each(
-    verb: Annotated[str, typer.Argument(help="signal, hook, interrupt, flush or set.", show_default=False)],
+    verb: Annotated[str, typer.Argument(help="signal, hook, cancel, interrupt, flush or set.", show_default=False)],
     entity: EntityArgument,
     where: WhereArgument = None,
     everything: Annotated[bool, typer.Option("--all", help="Every record; in place of conditions.")] = False,
@@ -388,7 +388,7 @@ def each(
     payload: Annotated[str | None, typer.Option(help="signal: JSON, or text.")] = None,
     hook: Annotated[str | None, typer.Option(help="hook: its entity, like user.bill.")] = None,
     arg: Annotated[list[str] | None, typer.Option(help="hook: an argument.")] = None,
-    reason: Annotated[str | None, typer.Option(help="interrupt: what those who await it are told.")] = None,
+    reason: Annotated[str | None, typer.Option(help="cancel, interrupt: what those who await it are told.")] = None,
     field: Annotated[list[str] | None, typer.Option(help="set: name=value.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say to which it would be done.")] = False,
     rate: Annotated[float | None, typer.Option(help="At most so many a second.")] = None,

@@ -38,7 +38,7 @@ _REDUCERS: dict[str, Callable[[str], Reducer]] = {
     "tolist": tolist,
     "first": first,
 }
-VERBS = ("signal", "hook", "interrupt", "flush", "set")
+VERBS = ("signal", "hook", "cancel", "interrupt", "flush", "set")
 
 
 def reducer_of(word: str) -> tuple[str, Reducer]:
@@ -146,7 +146,7 @@ def each(
 def _verb(query: Find[Any], verb: str, options: dict[str, Any]) -> Callable[..., Any]:
     """The verb with what it needs of the options; an option it has no use for is an error."""
     needed = {"signal": ["key"], "hook": ["hook"], "set": ["field"]}.get(verb, [])
-    allowed = {"signal": ["payload"], "hook": ["arg"], "interrupt": ["reason"]}.get(verb, [])
+    allowed = {"signal": ["payload"], "hook": ["arg"], "cancel": ["reason"], "interrupt": ["reason"]}.get(verb, [])
     if verb not in VERBS:
         raise InvalidOptions(f"one of {', '.join(VERBS)}", argument="VERB")
     for name, value in options.items():
@@ -160,6 +160,8 @@ def _verb(query: Find[Any], verb: str, options: dict[str, Any]) -> Callable[...,
             return lambda **how: query.signal(options["key"], payload, **how)
         case "hook":
             return lambda **how: query.hook(options["hook"], [value_of(one) for one in options["arg"]], **how)
+        case "cancel":
+            return lambda **how: query.cancel(options["reason"], **how)
         case "interrupt":
             return lambda **how: query.interrupt(reason=options["reason"], **how)
         case "set":

@@ -1,4 +1,4 @@
-"""Do something to every job or record a query finds: signal, hook, interrupt, flush, set.
+"""Do something to every job or record a query finds: signal, hook, cancel, interrupt, flush, set.
 
 The ids are collected first, so that it does not matter how the verb changes what the query would find. Then a few
 records are worked on at a time, at the rate asked for; what came of each is in the report. Between the two a record may
@@ -28,6 +28,7 @@ class Actions(Protocol):
 
     async def signal(self, key: str, payload: Any = None) -> bool: ...
     async def hook(self, entity: str, id: str, hook_entity: str, args: Sequence[Any] = ()) -> Any: ...
+    async def cancel(self, entity: str, id: str, reason: str | None = None) -> bool: ...
     async def interrupt(
         self, entity: str, id: str, *, reason: str | None = None, code: int = 410, descend: bool = True
     ) -> bool: ...
@@ -40,7 +41,7 @@ class Report:
     """What came of a verb, record by record.
 
     Attributes:
-        verb: signal, hook, interrupt, flush or set.
+        verb: signal, hook, cancel, interrupt, flush or set.
         dry_run: nothing was done: `done` has the ids it would have been done to.
         done: ids.
         skipped: ids to which it did not apply any more, each with the reason.
@@ -131,6 +132,23 @@ class Verbs:
             await actions.hook(entity, id, hook_entity, args)
 
         return await self._each("hook", hook, dry_run, rate, progress)
+
+    async def cancel(
+        self,
+        reason: str | None = None,
+        *,
+        dry_run: bool = False,
+        rate: float | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Ask each job found to end itself; those that are over are skipped. See `MeshData.cancel` and `signal`."""
+        actions, entity = self._acting(), self._entity
+
+        async def cancel(id: str) -> None:
+            if not await actions.cancel(entity, id, reason):
+                raise Skipped("it is over")
+
+        return await self._each("cancel", cancel, dry_run, rate, progress)
 
     async def interrupt(
         self,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 
 from meshdata import MeshData, workflow
-from meshdata.errors import InvalidOptions, JobInterrupted, QueryInvalid, ScriptFailed, UsageError
+from meshdata.errors import InvalidOptions, JobCancelled, JobInterrupted, QueryInvalid, ScriptFailed, UsageError
 from meshdata.search import Find, Numeric, Record, Tag, match_all, schema_of
 from tests.integration.conftest import Eventually
 
@@ -59,6 +59,7 @@ async def test_a_dry_run_says_what_would_be_done_and_does_nothing(users: MeshDat
         await query.set({"plan": "x"}, dry_run=True),
         await query.signal("k", dry_run=True),
         await query.interrupt(dry_run=True),
+        await query.cancel(dry_run=True),
         await query.hook("user.bill", dry_run=True),
     ]:
         assert report.dry_run and set(report.done) == IDS
@@ -148,29 +149,32 @@ async def test_signals_hooks_and_interrupts_reach_the_jobs(users: MeshData, even
     await users.connect("user", order, model=User)
     await users.connect("user.bill", bill)
     handles = {
-        id: await users.exec(entity="user", args=["job"], id=id, ttl="1 hour", wait=False) for id in ("j0", "j1", "j2")
+        id: await users.exec(entity="user", args=["job"], id=id, ttl="1 hour", wait=False)
+        for id in ("j0", "j1", "j2", "j3")
     }
     query = users.find(User).where(User.plan == "job")
-    await eventually(lambda: is_count(query, 3))
+    await eventually(lambda: is_count(query, 4))
 
     report = await query.hook("user.bill", [7])
     assert set(report.done) == set(handles)
-    await eventually(lambda: is_count(query.where(User.age == 7), 3))
+    await eventually(lambda: is_count(query.where(User.age == 7), 4))
 
     assert (await query.where(User.meta.id == "j0").interrupt(reason="enough")).done == ["j0"]
     with pytest.raises(JobInterrupted, match="enough"):
         await handles["j0"].result(timeout=5)
 
+    assert (await query.where(User.meta.id == "j3").cancel("no need")).done == ["j3"]
+    with pytest.raises(JobCancelled, match="no need"):
+        await handles["j3"].result(timeout=5)
+
     report = await query.where(User.meta.status == "running").signal("approve:{id}", "yes")
     assert set(report.done) == {"j1", "j2"}
     assert [await handles[id].result(timeout=5) for id in ("j1", "j2")] == ["yes", "yes"]
 
-    report = await query.interrupt()
-    assert set(report.skipped) == set(handles) and not report.done
+    for report in (await query.interrupt(), await query.cancel()):
+        assert set(report.skipped) == set(handles) and not report.done
     report = await query.signal(lambda id: f"other:{id[1:]}")
-    assert len(report.done) == 3
-    taken = [await users._store.signal(f"other:{n}", b"1") for n in range(3)]
-    assert taken == ["KEPT"] * 3
+    assert len(report.done) == 4
 
 
 async def is_count(query: Find[Any], count: int) -> bool:
