@@ -391,7 +391,7 @@ class MeshData:
         limit = _whole(concurrency, "concurrency", 1, 100_000)
         for name, fn in functions.items():
             function = Function(fn, check_entity(name, argument="workflows"))
-            home = Home(FLOW, name, topic_of(name, queue), decoder_of(function))
+            home = Home(FLOW, name, topic_of(name, queue), decoder_of(function), function)
             self._host.homes.add(home, fn)
             policy = None if retry is None else check_retry(retry)
             await self._serve_topic(home.topic, Service(function, limit, home, queue, retry=policy))

@@ -36,7 +36,7 @@ class Connected:
     @property
     def home(self) -> Home:
         """Where its calls go."""
-        return Home(self.name, self.name, self.topic, self.served.decode)
+        return Home(self.name, self.name, self.topic, self.served.decode, self.function)
 
 
 class Registry:

@@ -9,10 +9,18 @@ from meshdata.store.messages import StartJob
 from meshdata.values import Duration, check_entity, check_id, duration_ms, from_json, to_json
 from meshdata.workflow.call import Call, durable
 from meshdata.workflow.context import current_path, current_run
+from meshdata.workflow.function import Function
 from meshdata.workflow.home import Home
 from meshdata.workflow.request import check_reason, end_from_outside
 from meshdata.workflow.runner import Run
-from meshdata.workflow.starting import CHILD_CONFLICTS, Conflict, check_conflict, delay_of
+from meshdata.workflow.starting import (
+    CHILD_CONFLICTS,
+    Conflict,
+    ParentClose,
+    check_conflict,
+    check_parent_close,
+    delay_of,
+)
 
 Target = str | Callable[..., Any]
 
@@ -85,6 +93,14 @@ def home_of(target: Target, run: Run, queue: str | None = None, *, argument: str
     return run.host.homes.find(target, caller=service.home, caller_queue=service.queue, queue=queue, argument=argument)
 
 
+def _fitting(function: Function | None, args: Sequence[Any], kwargs: Mapping[str, Any] | None, body: bytes) -> bytes:
+    """The body of a call whose arguments fit the function, where that is known."""
+    if function is not None:
+        function.bind(args, kwargs or {})
+        function.check_arguments(body)
+    return body
+
+
 def _child(
     verb: str,
     kind: str,
@@ -98,8 +114,10 @@ def _child(
     state: dict[str, Any] | None,
     conflict: Conflict | None,
     delay: Duration | None,
+    parent_close: ParentClose,
 ) -> Coroutine[Any, Any, Any]:
     run = current_run(verb)
+    check_parent_close(parent_close)
     home = home_of(target, run, queue)
     entity = home.entity
     position = f"{current_path().text}:{current_path().calls + 1}"
@@ -112,7 +130,7 @@ def _child(
     start = StartJob(
         job=job,
         topic=home.topic,
-        body=start_body(args, kwargs, retry, run.origin),
+        body=_fitting(home.function, args, kwargs, start_body(args, kwargs, retry, run.origin)),
         name=home.name,
         ttl=ttl_text(ttl),
         record=True,
@@ -128,7 +146,7 @@ def _child(
 
     def live(run: Run, call: Call) -> None:
         partition = run.host.store.keys.partition(job)
-        run.write("ask", call.position, kind, partition, job, "start", *start.spec(""))
+        run.write("child", parent_close, call.position, kind, partition, job, "start", *start.spec(""))
 
     return durable(verb, kind, job, live, decode=home.decode if kind == "child" else from_json)
 
@@ -145,6 +163,7 @@ def exec_child(
     state: dict[str, Any] | None = None,
     conflict: Conflict | None = None,
     delay: Duration | None = None,
+    parent_close: ParentClose = "terminate",
 ) -> Coroutine[Any, Any, Any]:
     """Run a further job and await its result.
 
@@ -153,11 +172,16 @@ def exec_child(
         id: the child's id; by default one made of this job and the call's place in it.
         conflict: when the id is taken: "fail", the default, raises JobExists; "restart" runs it anew if it is over.
         delay: start it so much later.
+        parent_close: what becomes of it if this job ends first, however: "terminate", the default, interrupts it,
+            "cancel" asks it to end, "abandon" lets it go on.
 
     Raises:
-        ChildFailed: it failed; JobInterrupted: it was interrupted; JobExists: the id is taken.
+        ChildFailed: it failed, `.code` says how. JobInterrupted, JobCancelled: it was interrupted, or ended when asked.
+        JobExists: the id is taken. InvalidOptions: the arguments do not fit its function, where that is known.
     """
-    return _child("exec_child", "child", target, args, kwargs, id, queue, ttl, retry, state, conflict, delay)
+    return _child(
+        "exec_child", "child", target, args, kwargs, id, queue, ttl, retry, state, conflict, delay, parent_close
+    )
 
 
 def start_child(
@@ -172,8 +196,12 @@ def start_child(
     state: dict[str, Any] | None = None,
     conflict: Conflict | None = None,
     delay: Duration | None = None,
+    parent_close: ParentClose = "abandon",
 ) -> Coroutine[Any, Any, str]:
-    """Start a further job and go on as soon as its id is reserved.
+    """Start a further job and go on as soon as its id is reserved; see `exec_child`.
+
+    Args:
+        parent_close: as there, but by default "abandon".
 
     Returns:
         The child's id.
@@ -181,7 +209,9 @@ def start_child(
     Raises:
         JobExists: the id is taken.
     """
-    return _child("start_child", "start", target, args, kwargs, id, queue, ttl, retry, state, conflict, delay)
+    return _child(
+        "start_child", "start", target, args, kwargs, id, queue, ttl, retry, state, conflict, delay, parent_close
+    )
 
 
 def hook(
@@ -210,7 +240,7 @@ def hook(
     home = home_of(target, run, queue)
     own_entity, _, own_id = run.job.partition(":")
     job = f"{check_entity(entity or own_entity)}:{check_id(id if id is not None else own_id)}"
-    body = start_body(args, kwargs, retry, run.origin)
+    body = _fitting(home.function, args, kwargs, start_body(args, kwargs, retry, run.origin))
 
     def live(run: Run, call: Call) -> None:
         partition = run.host.store.keys.partition(job)

@@ -1,7 +1,7 @@
 """Where a function lives: the entity its jobs belong to, and the topic its work arrives on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from meshdata.values import check_entity, from_json
@@ -20,12 +20,14 @@ class Home:
         name: what the journal calls the function.
         topic: the stream its starts are written to.
         decode: makes its result of stored JSON.
+        function: the function itself, where it is known in this process.
     """
 
     entity: str
     name: str
     topic: str
     decode: Callable[[bytes], Any] = from_json
+    function: Function | None = None
 
 
 def topic_of(name: str, queue: str | None) -> str:
@@ -89,11 +91,11 @@ class Homes:
             name = check_entity(target if function is None else function.name, argument=argument)
             known = Home(
                 kind or name, name, topic_of(name, caller_queue if kind else None),
-                from_json if function is None else decoder_of(function),
+                from_json if function is None else decoder_of(function), function,
             )  # fmt: skip
         if queue is None:
             return known
-        return Home(known.entity, known.name, topic_of(known.name, queue), known.decode)
+        return replace(known, topic=topic_of(known.name, queue))
 
 
 def _is_hashable(target: Any) -> bool:

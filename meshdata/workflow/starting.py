@@ -12,6 +12,21 @@ CONFLICTS: Final = ("attach", "fail", "restart")
 CHILD_CONFLICTS: Final = ("fail", "restart")
 """A child has one parent, which waits for it: another's job cannot be joined."""
 
+ParentClose = Literal["terminate", "cancel", "abandon"]
+"""What becomes of a child when its parent ends: it is interrupted, asked to end, or goes on."""
+
+
+def check_parent_close(parent_close: Any) -> None:
+    """Only these words are policies.
+
+    Raises:
+        InvalidOptions: it is none of them.
+    """
+    if parent_close not in ("terminate", "cancel", "abandon"):
+        raise InvalidOptions(
+            f"'terminate', 'cancel' or 'abandon' is needed; got {parent_close!r}", argument="parent_close"
+        )
+
 
 def check_conflict(conflict: Any, allowed: tuple[str, ...] = CONFLICTS) -> str:
     """Only these words are policies.

@@ -6,7 +6,7 @@ from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 from meshdata.engine.policy import RetryPolicy
 from meshdata.values import Duration
 from meshdata.workflow.child import exec_child, start_child
-from meshdata.workflow.starting import Conflict
+from meshdata.workflow.starting import Conflict, ParentClose
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,6 +22,7 @@ class ChildOptions(TypedDict, total=False):
     state: Mapping[str, Any] | None
     conflict: Conflict
     delay: Duration | None
+    parent_close: ParentClose
 
 
 class Child(Generic[P, R]):

@@ -312,7 +312,7 @@ async def test_flush_takes_the_children_and_what_is_left_of_them(
         return "leaf"
 
     async def parent() -> Any:
-        await workflow.start_child("waiting", id="w", ttl="infinity")
+        await workflow.start_child("waiting", id="w", ttl="infinity", parent_close="terminate")
         return await workflow.exec_child("leaf", id="l", ttl="infinity")
 
     await mesh.connect("waiting", forever)
@@ -321,10 +321,10 @@ async def test_flush_takes_the_children_and_what_is_left_of_them(
     before = keys()
     assert await mesh.exec(entity="parent", id="p", ttl="infinity", timeout=10) == "leaf"
 
-    async def leaf_is_known_to_have_ended() -> bool:
-        return (await mesh.info("parent", "p")).children == 1
+    async def both_are_known_to_have_ended() -> bool:
+        return (await mesh.info("parent", "p")).children == 0
 
-    await eventually(leaf_is_known_to_have_ended)
+    await eventually(both_are_known_to_have_ended)
     await mesh.flush("parent", "p")
     await eventually(lambda: all(key.endswith(("inseq", "outseq")) or ":wake:" in key for key in keys() - before))
 

@@ -208,7 +208,7 @@ async def test_flush_takes_waits_hooks_and_children_along(bench: Bench) -> None:
     operations = [
         "timer", 3, "0:1", "sleep", 60_000,
         "wait", 4, "0:2", "key", 0, "",
-        "ask", 5 + len(child.spec("")), "0:3", "child", 0, child.job, "start", *child.spec(""),
+        "child", 6 + len(child.spec("")), "terminate", "0:3", "child", 0, child.job, "start", *child.spec(""),
     ]  # fmt: skip
     assert (await bench.store.step(claim, seq=1, seen=1, operations=operations)).word == "OK"
     assert await bench.store.hook(JOB, topic="work", body=b"{}", name="thing.mark") == ("OK", "1")
@@ -263,7 +263,7 @@ async def test_interrupt_with_a_ttl_of_its_own_keeps_the_remains_that_long(bench
 async def test_interrupt_descends_to_living_children_if_it_is_to(bench: Bench, descend: bool, status: str) -> None:
     claim = await bench.take(ttl="60000")
     child = StartJob("thing:child", "work", b"{}", "thing", ttl="60000", policy="fail", parent="@", awaited=True)
-    ask = ["ask", 5 + len(child.spec("")), "0:1", "child", 0, child.job, "start", *child.spec("")]
+    ask = ["child", 6 + len(child.spec("")), "abandon", "0:1", "child", 0, child.job, "start", *child.spec("")]
     await bench.store.step(claim, seq=1, seen=1, operations=ask)
     await interrupt(bench, descend=descend)
     assert bench.header("thing:child")["status"] == status

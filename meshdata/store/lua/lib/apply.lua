@@ -11,6 +11,7 @@
 --- @include deliver
 --- @include signals
 --- @include finish
+--- @include children
 --- @include start_job
 --- @include begin_job
 --- @include start_hook
@@ -50,13 +51,17 @@ function fx.apply(m)
     if h[2] == m[3] or (h[1] and string.match(h[1], '^%d+ %S+ %d+ (.*)$') == m[3]) then
       redis.call('HDEL', header, 'parent')
       redis.call('HSET', header, 'orphan', m[3])
-      fx.apply({ unpack(m, 4) })
+      if m[4] then fx.apply({ unpack(m, 4) }) end
     end
   elseif verb == 'childend' then
     local dim, job = split_run(m[2])
     for _, header in ipairs(dim == '0' and { header_key('0', job) } or { header_key(dim, job), header_key('0', job) }) do
-      local known = redis.call('HDEL', header, 'c:' .. m[6])
-      if known == 1 and (m[7] or '') ~= '' then redis.call('HSET', header, 'e:' .. m[6], m[7]) end
+      local link = redis.call('HGET', header, 'c:' .. m[6])
+      if link then
+        redis.call('HDEL', header, 'c:' .. m[6])
+        local is_kept = (m[7] or '') ~= '' and not string.find(link, ' abandon$')
+        if is_kept then redis.call('HSET', header, 'e:' .. m[6], m[7]) end
+      end
     end
     if m[4] ~= '' then fx.deliver(m[2], m[3], m[4], m[5]) end
   else

@@ -59,7 +59,7 @@ function fx.deliver(run, pos, code, payload, key)
   local kind, name, ms = fx.disarm(dim, job, pos, wait)
   if code ~= 'ok' and (kind == 'child' or kind == 'start') then
     local child = redis.call('HGET', header, 'c:' .. name)
-    if child and string.match(child, ' (.*)$') == pos then redis.call('HDEL', header, 'c:' .. name) end
+    if child and string.match(child, '^%d+ (%S+)') == pos then redis.call('HDEL', header, 'c:' .. name) end
   end
   if kind == 'any' and code == 'ok' then payload = with_key(name, key, payload) end
   local length, entry = append(dim, job, pos, kind, code, name, payload, ms)

@@ -4,6 +4,7 @@
 --- @include keys
 --- @include now
 --- @include append
+--- @include ended
 local INLINE_RESULT = 65536
 local HOOK_KEEP_MS = 3600000
 local FORGET_MS = 1000
@@ -48,7 +49,8 @@ function fx.loose_ends(dim, job, header)
     elseif mark == 'k:' then
       hooks[#hooks + 1] = name
     elseif mark == 'c:' then
-      children[#children + 1] = { name, string.match(all[i + 1], '^%d+') }
+      local partition, policy = string.match(all[i + 1], '^(%d+) %S+ ?(.*)$')
+      children[#children + 1] = { name, partition, policy, all[i + 1] }
     elseif mark == 'e:' then
       remains[#remains + 1] = { name, all[i + 1] }
     end
@@ -64,8 +66,9 @@ function fx.begin_expiry(job, ttl, expire_at)
 end
 
 -- finish(...): status completed, failed or interrupted; code ok or err; problem the error's message for the record, '' if
--- none; ttl_override '' keeps the job's own ttl. Returns the living hooks and children, for whoever ends them too.
-function fx.finish(dim, job, status, code, payload, ttl_override, problem)
+-- none; ttl_override '' keeps the job's own ttl. Living children are dealt with by their policies, unless the caller does
+-- that. Returns the living hooks and children.
+function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave_children)
   local run = dim .. ' ' .. job
   local header = header_key(dim, job)
   local h = redis.call('HMGET', header, 'owner', 'ttl', 'waiters', 'parent', 'loose', 'await')
@@ -98,11 +101,11 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
     local main = header_key('0', job)
     redis.call('HDEL', main, 'k:' .. dim)
     -- The children a hook leaves behind are the job's.
-    for _, child in ipairs(children) do redis.call('HSET', main, 'c:' .. child[1], child[2]) end
+    for _, child in ipairs(children) do redis.call('HSET', main, 'c:' .. child[1], child[4]) end
     for _, child in ipairs(remains) do redis.call('HSET', main, 'e:' .. child[1], child[2]) end
     local m = redis.call('HMGET', main, 'status', 'ttl', 'expire_at', 'hooks')
     local living = redis.call('HINCRBY', main, 'hooks', -1)
-    if living == 0 and (m[1] == 'completed' or m[1] == 'failed' or m[1] == 'interrupted') then
+    if living == 0 and ended(m[1]) then
       fx.begin_expiry(job, m[2], m[3])
     end
   end
@@ -111,6 +114,9 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem)
     local partition, pos, parent = string.match(h[4], '^(%d+) (%S+) (.*)$')
     local kept = ttl ~= '' and here or ''
     fx.send(partition, { 'childend', parent, pos, h[6] == '1' and code or '', payload, job, kept })
+  end
+  if #children > 0 and not leave_children and (dim == '0' or ended(redis.call('HGET', header_key('0', job), 'status'))) then
+    fx.close_children(job, children)
   end
   return hooks, children
 end

@@ -1,6 +1,6 @@
--- flush: take a job away with everything it left: header, journal, record, hooks, waits, children that live and what is
--- left of those that ended. Whoever runs it can write no more, whoever awaits it is told that it is gone. Returns the
--- number of keys removed.
+-- flush: take a job away with everything it left: header, journal, record, hooks, waits, what is left of its children.
+-- Those of them that live have what their links say. Whoever runs it can write no more, whoever awaits it is told that it
+-- is gone. Returns the number of keys removed.
 --- @include fx
 --- @include keys
 --- @include ended
@@ -12,7 +12,7 @@ function fx.drop_run(dim, job)
   fx.revoke(dim, job)
   if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], dim .. ' ' .. job) end
   local hooks, children, remains = fx.loose_ends(dim, job, header)
-  for _, child in ipairs(remains) do children[#children + 1] = child end
+  for _, child in ipairs(remains) do children[#children + 1] = { child[1], child[2], 'terminate' } end
   if not ended(h[3]) then
     -- An answer that is kept is an earlier job's.
     redis.call('DEL', base .. 'a:' .. dim .. ' ' .. job)
@@ -36,9 +36,7 @@ function fx.flush(job)
   for dim = 1, dims do
     removed = removed + redis.call('DEL', header_key(tostring(dim), job), journal_key(tostring(dim), job))
   end
-  for _, child in ipairs(children) do
-    fx.send(child[2], { 'disown', child[1], job, 'flush', child[1] })
-  end
+  fx.flush_children(job, children)
   local watched = fx.watch(job)
   removed = removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job)
   if watched then fx.changed(watched) end

@@ -1,5 +1,6 @@
--- interrupt: end a job from outside, now. Its processes hear of it, and their fences no longer fit. With descend, its
--- living children end with it, theirs too. Returns OK, NOTFOUND or ENDED.
+-- interrupt: end a job from outside, now. Its processes hear of it, and their fences no longer fit. With descend 1 its
+-- living children end with it, theirs too; with 0 they go on; with 'policy' each has what its link says. Returns OK,
+-- NOTFOUND or ENDED.
 --- @include fx
 --- @include keys
 --- @include ended
@@ -40,10 +41,10 @@ function fx.interrupt(job, payload, problem, descend, throw, ttl, asker)
   fx.revoke('0', job)
   local code, result = 'err', payload
   if throw == '0' then code, result, problem = 'ok', 'null', '' end
-  local hooks, children = fx.finish('0', job, 'interrupted', code, result, ttl, problem)
+  local hooks, children = fx.finish('0', job, 'interrupted', code, result, ttl, problem, true)
   for _, dim in ipairs(hooks) do
     fx.revoke(dim, job)
-    local _, its = fx.finish(dim, job, 'interrupted', code, result, '', problem)
+    local _, its = fx.finish(dim, job, 'interrupted', code, result, '', problem, true)
     for _, child in ipairs(its) do children[#children + 1] = child end
   end
   if descend == '1' then
@@ -54,6 +55,7 @@ function fx.interrupt(job, payload, problem, descend, throw, ttl, asker)
       fx.send(child[2], { 'disown', child[1], job, unpack(interrupt) })
     end
   end
+  if descend == 'policy' then fx.close_children(job, children) end
   fx.answer(asker, 'ok', 'null')
   return 'OK'
 end

@@ -70,15 +70,19 @@ function operations.emit(a, dim, job)
 end
 
 -- an effect elsewhere that answers: position, kind, partition, name, verb, arguments; '@' stands for the asker
-function operations.ask(a, dim, job)
+function operations.ask(a, dim, job, link)
   if not await(dim, job, a[1], a[2], a[3], '0', a[4]) then return end
   -- HSETNX: a second start under the id of a living child is refused, and must not take the child's place.
-  if a[2] == 'child' or a[2] == 'start' then
-    redis.call('HSETNX', header_key(dim, job), 'c:' .. a[4], a[3] .. ' ' .. a[1])
-  end
+  if link then redis.call('HSETNX', header_key(dim, job), 'c:' .. a[4], link) end
   local m = {}
   for i = 5, #a do m[i - 4] = a[i] == '@' and here .. ' ' .. a[1] .. ' ' .. dim .. ' ' .. job or a[i] end
   fx.send(a[3], m)
+end
+
+-- a child: what becomes of it when this job ends (see children.lua), then as `ask`
+function operations.child(a, dim, job)
+  local policy = table.remove(a, 1)
+  operations.ask(a, dim, job, a[3] .. ' ' .. a[1] .. ' ' .. policy)
 end
 
 -- an activity for another worker: position, name, topic, body
