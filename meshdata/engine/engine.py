@@ -61,7 +61,9 @@ class Engine:
     async def _reconcile(self) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._look_soon.wait(), self._reconcile_s)
+                # Not asyncio.wait_for: that of Python 3.11 forgets a cancellation that comes with the event.
+                async with asyncio.timeout(self._reconcile_s):
+                    await self._look_soon.wait()
             except TimeoutError:
                 pass
             self._look_soon.clear()

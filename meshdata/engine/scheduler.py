@@ -83,7 +83,9 @@ class Scheduler:
             while (rest := self._due[partition] - loop.time()) > 0:
                 event.clear()
                 try:
-                    await asyncio.wait_for(event.wait(), rest)
+                    # Not asyncio.wait_for: that of Python 3.11 forgets a cancellation that comes with the event.
+                    async with asyncio.timeout(rest):
+                        await event.wait()
                 except TimeoutError:
                     continue
                 if self._store.now_ms() is not None:

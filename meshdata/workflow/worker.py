@@ -463,7 +463,8 @@ class Host:
         self._closing = self._endings.closing = True
         if self._working:
             try:
-                await asyncio.wait_for(self._at_rest.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._at_rest.wait()
             except TimeoutError:
                 logger.info("work under way did not end in time; it is handed over", extra={"count": self._working})
         runs = list(self.runs.values())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from meshdata import MeshData
+from meshdata import MeshData, workflow
 from meshdata.call.why import why
 from meshdata.errors import JobNotFound
 from tests.integration.conftest import Eventually, OpenMesh
@@ -176,3 +176,23 @@ async def test_a_run_parked_by_one_process_goes_on_in_another_whose_code_fits(
 
 async def _waits(mesh: MeshData, entity: str, id: str) -> bool:
     return bool((await mesh.info(entity, id)).waiting_for)
+
+
+@pytest.mark.parametrize("ticks", range(4))
+async def test_a_mesh_closes_though_a_timer_is_told_of_just_then(
+    open_mesh: OpenMesh, eventually: Eventually, ticks: int
+) -> None:
+    async def naps() -> None:
+        await workflow.sleep_for("1 hour")
+
+    mesh = await open_mesh()
+    await mesh.connect("naps", naps)
+    handle = await mesh.exec(entity="naps", id="n", wait=False)
+    await eventually(lambda: _waits(mesh, "naps", "n"))
+    for event in mesh._scheduler._sooner:
+        event.set()
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await mesh._scheduler.close()
+    await handle.interrupt()
