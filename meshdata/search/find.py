@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -260,7 +260,7 @@ class Find(Verbs, Tables[T], Generic[T]):
 
     # --- live ---------------------------------------------------------------------------------------------------------
 
-    def watch(self, *, after: str | None = None, keep: Duration = 60) -> Watch[T]:
+    def watch(self, *, after: str | None = None, known: Iterable[str] = (), keep: Duration = 60) -> Watch[T]:
         """What meets the query now, then each record that begins to, changes, or ceases to: `async for change in ...`.
 
         Conditions are judged in this process, on whole words: no stemming, no sounds. Records that expire are noticed
@@ -268,6 +268,7 @@ class Find(Verbs, Tables[T], Generic[T]):
 
         Args:
             after: the cursor of a change: go on behind it, instead of beginning with all that meets the query.
+            known: beside `after`: the ids told of that have not left, so that those that expired since are noticed.
             keep: how long changes are kept for it once it is gone or stands still, a second to a day.
 
         Raises:
@@ -278,7 +279,7 @@ class Find(Verbs, Tables[T], Generic[T]):
             raise InvalidOptions("what is watched has no limit and no offset", argument="limit")
         if self._schema is not None:
             self._judged(bind(self._request.tree(), self._schema))
-        return Watch(self._store, self._entity, self._watched, after=after, keep=keep)
+        return Watch(self._store, self._entity, self._watched, after=after, known=known, keep=keep)
 
     def _judged(self, tree: Condition) -> Predicate:
         try:

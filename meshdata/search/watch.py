@@ -10,7 +10,9 @@ What holds:
 (2) `_told` has every record the reader knows as meeting the query, in the version it was told in.
 (3) A record that expires changes by no script. Every few seconds those in `_told` are asked for by name.
 (4) Who comes back by a cursor is judged by what each change says of the record before it, until the records themselves
-    have been read (in silence): then (2) holds again.
+    have been read (in silence): then (2) holds again. Those told of before that have expired since are in no change and
+    no reading; only who says by name what it knows hears of them.
+(5) A cursor stands for a whole picture: there is none before what changed while the records were read has been told.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
@@ -58,8 +60,8 @@ class Change(Generic[T]):
             them, as match.
         id: the record's; "" for a gap.
         item: the record as the change left it; None where it is gone, and for a gap.
-        cursor: `watch(after=cursor)` goes on behind this change. None while the records are still being read: before
-            the last match, and after a gap.
+        cursor: `watch(after=cursor)` goes on behind this change. None before all is told that was found when the watch
+            began, or after a gap.
     """
 
     kind: Kind
@@ -96,6 +98,7 @@ class Watch(Generic[T]):
         prepare: Callable[[], Awaitable[Watched]],
         *,
         after: str | None = None,
+        known: Iterable[str] = (),
         keep: Duration = 60,
     ) -> None:
         self._store = store
@@ -109,7 +112,10 @@ class Watch(Generic[T]):
         self._follower: Follower | None = None
         self._ready: deque[_Found] = deque()
         self._told: dict[str, Version] = {}
-        self._silent: set[str] = set()  # records that met the query when a resumed watch read them
+        if isinstance(known, str | bytes) or (known and after is None):
+            raise InvalidOptions("the ids of records that were told of, beside `after`", argument="known")
+        self._silent: set[str] = set(known)  # records that meet the query as a resumed watch was told, or has read
+        self._knows = bool(self._silent)
         self._at: list[Place] = []  # behind the last change that was judged
         self._unjudged: deque[Entry] = deque()
         self._reading: Kind | None = None  # what a record that is not told yet counts as while the records are read
@@ -119,6 +125,7 @@ class Watch(Generic[T]):
         self._quietly = False  # a resumed watch still has to read the records in silence
         self._silently = False  # and is doing so
         self._until: _Places | None = None  # of a resumed watch: from here on `_told` and `_silent` say how it stood
+        self._whole: _Places | None = None  # where the changes stood when the records had been read
         self._look_at = 0.0
         self._cursor: str | None = None
         self._ended = False
@@ -142,7 +149,8 @@ class Watch(Generic[T]):
     @property
     def cursor(self) -> str | None:
         """Where `watch(after=...)` would go on behind what was read so far; None while records are still being read."""
-        if not self._ready and self._reading is None and self._at and not self._unjudged:
+        reading = self._reading is not None or self._whole is not None
+        if self._at and not (self._ready or self._unjudged or reading):
             return _text(self._at)
         return self._cursor
 
@@ -184,6 +192,9 @@ class Watch(Generic[T]):
             await self._judge(self._unjudged[0])
             self._unjudged.popleft()
             return
+        if self._whole is not None and self._reached(self._whole):
+            self._finish_reading()
+            return
         try:
             entries = await follower.read()
         except ChangesLost as lost:
@@ -206,15 +217,13 @@ class Watch(Generic[T]):
     async def _open(self) -> None:
         self._watched = await self._prepare()
         follower = await self._store.changes.follow(self._entity, keep_ms=self._keep_ms)
-        standing = await follower.stand()
+        standing = self._at = await follower.begin()
         self._look_at = asyncio.get_running_loop().time() + LOOK_S
         if self._after is None:
-            follower.places, self._at = list(standing), list(standing)
             self._read("match")
         elif any(old.epoch != new.epoch or old.n > new.n for old, new in zip(self._after, standing, strict=True)):
-            follower.places, self._at = list(standing), list(standing)
             self._tell_gap("the cursor is too old: nobody watched for a time")
-            self._read("match")
+            self._read("enter" if self._knows else "match")
         else:
             follower.places, self._at = list(self._after), list(self._after)
             self._until, self._quietly = tuple(standing), True
@@ -227,19 +236,22 @@ class Watch(Generic[T]):
             self._quietly = False
             self._read("match", quietly=True)
             return True
-        if all(at.epoch != until.epoch or at.n >= until.n for at, until in zip(self._at, self._until, strict=True)):
+        if self._reached(self._until):
             self._until = None
         return False
 
+    def _reached(self, places: _Places) -> bool:
+        return all(at.epoch != place.epoch or at.n >= place.n for at, place in zip(self._at, places, strict=True))
+
     async def _begin_anew(self, follower: Follower, why: str) -> None:
-        standing = await follower.stand()
-        follower.places, self._at = list(standing), list(standing)
+        self._at = await follower.begin()
+        self._release(0)
         self._tell_gap(why)
-        unknown = self._until is not None
+        unknown = self._until is not None and not self._knows
         if unknown:  # it had not come so far as to know what meets the query
             self._told.clear()
             self._silent.clear()
-        self._until, self._quietly = None, False
+        self._until, self._quietly, self._whole = None, False, None
         self._read("match" if unknown else "enter")
 
     def _tell_gap(self, why: str) -> None:
@@ -268,6 +280,8 @@ class Watch(Generic[T]):
             raise
         missing = [] if self._silently else [id for id in {*self._told, *self._silent} if id not in self._seen]
         records = await self._records(missing)
+        assert self._follower is not None
+        standing = tuple(await self._follower.stand())
         for id, fields in zip(missing, records, strict=True):
             if fields and self._watched.holds(fields):
                 self._meet(id, fields, self._reading)
@@ -276,9 +290,15 @@ class Watch(Generic[T]):
         self._reading, self._rows = None, None
         self._seen.clear()
         if self._silently:
-            assert self._follower is not None
-            self._until = tuple(await self._follower.stand())
-        elif self._pending:
+            self._until = standing
+        else:
+            self._whole = standing
+
+    def _finish_reading(self) -> None:
+        """Told is now what the records were, and what became of them while they were read: from here on there are
+        cursors, the last of these changes has the first."""
+        self._whole = None
+        if self._pending:
             self._pending[-1] = self._pending[-1]._replace(places=tuple(self._at))
         self._release(0)
 
@@ -349,7 +369,10 @@ class Watch(Generic[T]):
         self._pass(entry)
         if was_so or is_so:
             kind: Kind = ("update" if was_so else "enter") if is_so else "leave"
-            self._ready.append(_Found(kind, id, after or None, tuple(self._at)))
+            if self._whole is None:
+                self._ready.append(_Found(kind, id, after or None, tuple(self._at)))
+            else:
+                self._pending.append(_Found(kind, id, after or None, None))
 
     def _pass(self, entry: Entry) -> None:
         self._at[entry.partition] = entry.place

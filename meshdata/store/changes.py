@@ -78,10 +78,15 @@ class Follower:
         self._lost = ""
         self.closed = False
 
-    async def stand(self) -> list[Place]:
-        """Register now; the places behind the last change there is. What was lost before does not count any more."""
-        changes = self._changes
+    async def begin(self) -> list[Place]:
+        """Go to where the changes stand now. What was lost before does not count any more."""
         self._lost = ""
+        self.places = await self.stand()
+        return list(self.places)
+
+    async def stand(self) -> list[Place]:
+        """Register now; the places behind the last change there is."""
+        changes = self._changes
         partitions = range(changes.store.partitions)
         return list(await asyncio.gather(*(changes.store.watch(p, self.entity, self.keep_ms) for p in partitions)))
 
@@ -112,7 +117,7 @@ class Follower:
         """The next changes of every partition, in the order of each; empty if there are none yet.
 
         Raises:
-            ChangesLost: some were missed; `stand` and read the records.
+            ChangesLost: some were missed; `begin` anew and read the records.
             StoreUnavailable: Redis is away, or the mesh was closed.
         """
         if self.closed:
@@ -169,7 +174,7 @@ class Changes:
         self._run_id = b""
 
     async def follow(self, entity: str, *, keep_ms: int) -> Follower:
-        """Begin to watch an entity. The follower's places are still to be set: by `stand`, or from a cursor.
+        """Begin to watch an entity. The follower's places are still to be set: by `begin`, or from a cursor.
 
         Args:
             keep_ms: how long changes are kept after the process stops renewing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
@@ -35,7 +36,11 @@ async def users(request: pytest.FixtureRequest, mesh: MeshData, no_leaks: set[st
         mesh._store.has_search = False
     yield mesh
     mesh._store.has_search = True
-    for key in await mesh.find("user").ids() if request.param else [f"u{n}" for n in range(20)]:
+    for key in (
+        await mesh.find("user").ids()
+        if request.param
+        else [f"u{n}" for n in (*range(20), *(f"{hand}{n}" for hand in "ab" for n in range(7)))]
+    ):
         await mesh.flush("user", key)
 
 
@@ -157,6 +162,39 @@ async def test_a_record_that_expires_leaves(
     assert (change.kind, change.id, change.item) == ("leave", "u1", None)
     await put(users, "u1", "pro")
     assert await take(watch) == [("enter", "u1")]
+
+
+async def test_who_says_what_it_knows_hears_of_what_expired_meanwhile(
+    users: MeshData, redis_client: redis.Redis, keys: Callable[[], set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "LOOK_S", 0.05)
+    for id in ("u1", "u2", "u3"):
+        await put(users, id, "pro")
+    query = users.find(User).where(PRO)
+    cursor = (await take_changes(query.watch(), 3))[-1].cursor
+    redis_client.delete(next(key for key in keys() if key.endswith("r:user:u1")))
+    await put(users, "u2", "free")
+    watch = query.watch(after=cursor, known={"u1", "u2", "u3"})
+    assert await take(watch, 2) == [("leave", "u2"), ("leave", "u1")]
+    for bad in ({"known": "u1", "after": cursor}, {"known": ["u1"]}):
+        with pytest.raises(InvalidOptions, match="known"):
+            query.watch(**bad)
+
+
+async def test_after_a_gap_who_says_what_it_knows_is_told_the_difference(
+    users: MeshData, redis_client: redis.Redis, keys: Callable[[], set[str]]
+) -> None:
+    for id in ("u1", "u2"):
+        await put(users, id, "pro")
+    query = users.find(User).where(PRO)
+    cursor = (await take_changes(query.watch(), 2))[-1].cursor
+    for key in keys():
+        if ":watch:" in key:
+            redis_client.delete(key)
+    await put(users, "u1", "free")
+    await put(users, "u3", "pro")
+    changes = await take(query.watch(after=cursor, known=["u1", "u2"]), 4)
+    assert changes[0] == ("gap", "") and set(changes[1:]) == {("leave", "u1"), ("update", "u2"), ("enter", "u3")}
 
 
 async def test_a_slow_reader_loses_nothing_within_the_bound(users: MeshData) -> None:
@@ -379,3 +417,53 @@ async def test_fake_redis_is_watched_as_well(eventually: Eventually) -> None:
         assert await take(watch) == [("leave", "u1")]
         await watch.aclose()
         await eventually(lambda: not watch_tasks())
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_picture_carried_from_cursor_to_cursor_stays_true(users: MeshData, seed: int) -> None:
+    """The reader goes away and comes back again and again, while two hands write; each change is told as what it is."""
+    chance = random.Random(seed)
+    writing = asyncio.ensure_future(asyncio.gather(*(scribble(users, chance, f"{hand}") for hand in "ab")))
+    query = users.find(User).where((User.plan == "pro") & (User.age < 900))
+    picture: dict[str, int] = {}
+    cursor: str | None = None
+
+    async def truth() -> dict[str, int]:
+        return {one.id: one.age async for one in query}
+
+    async with asyncio.timeout(40):
+        while not writing.done() or picture != await truth():
+            watch = query.watch(after=cursor)
+            for _ in range(chance.randint(1, 40)):
+                try:
+                    change = await asyncio.wait_for(anext(watch), 0.2)
+                except TimeoutError:
+                    break
+                known = change.id in picture
+                assert (change.kind, known) in {
+                    ("match", False), ("enter", False), ("update", True), ("leave", True),
+                }  # fmt: skip
+                if change.kind == "leave":
+                    del picture[change.id]
+                else:
+                    assert change.item is not None
+                    picture[change.id] = change.item.age
+            if watch.cursor is None:  # it was still drawing the picture: that begins anew
+                picture.clear()
+            cursor = watch.cursor
+            await watch.aclose()
+    await writing
+
+
+async def scribble(mesh: MeshData, chance: random.Random, hand: str) -> None:
+    for n in range(250):
+        id = f"u{hand}{chance.randint(0, 6)}"
+        match chance.randint(0, 9):
+            case 0:
+                await mesh.flush("user", id)
+            case 1:
+                await mesh.incr("user", id, "age", 500)
+            case 2:
+                await mesh.delete("user", id, "plan")
+            case _:
+                await put(mesh, id, chance.choice(["pro", "free"]), age=n)

@@ -15,7 +15,7 @@ ID = "thing:1"
 @pytest.fixture
 async def follower(bench: Bench) -> Follower:
     made = await bench.store.changes.follow("thing", keep_ms=60_000)
-    made.places = await made.stand()
+    await made.begin()
     return made
 
 
@@ -89,7 +89,7 @@ async def test_an_epoch_ends_with_its_key(bench: Bench, follower: Follower) -> N
     follower.renewed(0, follower.places[0], again)
     with pytest.raises(ChangesLost):
         await follower.read()
-    follower.places = await follower.stand()
+    await follower.begin()
     assert await follower.read() == []
     await bench.store.flush(ID)
 
