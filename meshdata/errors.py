@@ -4,6 +4,7 @@ MeshError
 ├── UsageError            the caller's mistake, seen before any work was done
 │   ├── EntityNotFound    nothing serves that name
 │   ├── InvalidOptions    an argument does not fit; it is named in `.argument`
+│   │   └── RecordInvalid a value does not fit its model; has `.model`, `.id` and `.field`
 │   └── NotInWorkflow     a workflow verb was called outside a workflow function
 ├── JobError              true of one job; has `.job_id` and `.code`
 │   ├── JobNotFound       404
@@ -16,7 +17,9 @@ MeshError
 │       │   └── RetriesExhausted    597  it was tried as often as its policy allows
 │       └── ChildFailed         a child workflow failed
 ├── RecordNotFound        404  no record under that id
+├── RecordExists          409  there is a record under that id already
 ├── RevisionConflict      409  the record changed since it was read
+├── UniqueViolation       409  another record has that value of a unique field
 ├── ReplayError           the function took another path than its journal
 ├── StoreError
 │   ├── StoreUnavailable  503  Redis did not answer; try again
@@ -99,6 +102,22 @@ class InvalidOptions(UsageError):
         super().__init__(f"{argument}: {message}" if argument else message)
         self.argument = argument
         self.message = message
+
+
+class RecordInvalid(InvalidOptions):
+    """A record, or a change to one, does not fit its model; nothing was written.
+
+    Attributes:
+        model: the model's name; id: the record's, "" where it is not known.
+        field: which field, with a path where the value is inside another ("address.city").
+    """
+
+    def __init__(self, message: str, *, model: str, field: str, id: str = "") -> None:
+        record = f" record {id!r}" if id else ""
+        super().__init__(f"{model}{record}: {message}", argument=field)
+        self.model = model
+        self.field = field
+        self.id = id
 
 
 class NotInWorkflow(UsageError):
@@ -233,6 +252,41 @@ class RecordNotFound(MeshError):
         super().__init__(f"There is no {entity!r} record with id {id!r}.")
         self.entity = entity
         self.id = id
+
+
+class RecordExists(MeshError):
+    """A record was to be created, and there is one under its id."""
+
+    code = CODE_EXISTS
+
+    def __init__(self, entity: str, id: str) -> None:
+        super().__init__(
+            f"Record {entity}:{id} exists already; change it with update(), or set() it whatever is there."
+        )
+        self.entity = entity
+        self.id = id
+
+
+class UniqueViolation(MeshError):
+    """Another record of the entity has this value of a unique field; nothing was written.
+
+    Attributes:
+        entity, id: the record that was to be written.
+        field, value: the field, and its value as text.
+        holder: the id of the record that has it.
+    """
+
+    code = CODE_EXISTS
+
+    def __init__(self, entity: str, id: str, field: str, value: str, holder: str) -> None:
+        super().__init__(
+            f"{entity}:{id} cannot have {field} = {value!r}: it is unique, and {entity}:{holder} has it already."
+        )
+        self.entity = entity
+        self.id = id
+        self.field = field
+        self.value = value
+        self.holder = holder
 
 
 class RevisionConflict(MeshError):

@@ -28,6 +28,7 @@ from meshdata.engine.scheduler import Scheduler
 from meshdata.entity.entity import Entity
 from meshdata.entity.record import Records
 from meshdata.entity.registry import Connected, Registry
+from meshdata.entity.verbs import RecordVerbs
 from meshdata.errors import InvalidOptions, JobError, JobNotFound, MeshError, UsageError
 from meshdata.search.aggregate import Aggregate
 from meshdata.search.find import Find
@@ -70,7 +71,7 @@ MOST_PARTITIONS = 1024
 LEAST_LIFE_SIGN_MS = 100
 
 
-class MeshData:
+class MeshData(RecordVerbs):
     """Functions as a durable, cached, searchable data layer on one Redis.
 
     Args:
@@ -161,6 +162,11 @@ class MeshData:
         except BaseException:
             await connections.aclose()
             raise
+        try:
+            self._registry.spread_over(self._store.partitions)
+        except BaseException:
+            await self._store.close()
+            raise
         if not self._store.has_search:
             logger.warning("this Redis has no search module; everything but search works")
         look_s = self._life_sign_s if isinstance(self._clock, HeldClock) else min(self._life_sign_s, SLOW_INTERVAL_S)
@@ -180,7 +186,8 @@ class MeshData:
         self._engine.on_run_hint = self._host.hint
         host, registry = self._host, self._registry
         host.to_hash, host.from_hash = registry.to_hash, registry.from_hash
-        host.seeds = registry.seeds
+        host.seeds, host.stored_names = registry.seeds, registry.stored_names
+        host.named, host.elements = registry.named, registry.elements
         await self._engine.open()
         self._stop_following = follow_tasks(asyncio.get_running_loop())
         if isinstance(self._clock, HeldClock):
@@ -655,60 +662,6 @@ class MeshData:
         self._need_open()
         from_hash = self._registry.from_hash
         return await export_job(self._store, from_hash, entity, id, allow=allow, block=block, values=values)
-
-    # --- records ------------------------------------------------------------------------------------------------------
-
-    async def get(self, entity: str, id: str, *names: str) -> dict[str, Any]:
-        """Fields of a record, typed by its model; None for those it lacks. All of them when none is named.
-
-        Raises:
-            RecordNotFound: there is no record.
-        """
-        self._need_open()
-        return await self._records.get(entity, id, names)
-
-    async def all(self, entity: str, id: str) -> dict[str, Any]:
-        """Every user field of a record."""
-        self._need_open()
-        return await self._records.all(entity, id)
-
-    async def raw(self, entity: str, id: str) -> dict[str, bytes]:
-        """The whole record as stored, system fields too."""
-        self._need_open()
-        return await self._records.raw(entity, id)
-
-    async def set(
-        self, entity: str, id: str, fields: Mapping[str, Any], *, create: bool = True, expected_rev: int | None = None
-    ) -> int:
-        """Write fields of a record; None takes one away.
-
-        Args:
-            create: False refuses to make a new record.
-            expected_rev: the revision (`_rev`) it must have.
-
-        Returns:
-            The number of new fields.
-
-        Raises:
-            RecordNotFound, RevisionConflict.
-        """
-        self._need_open()
-        return await self._records.set(entity, id, fields, create=create, expected_rev=expected_rev)
-
-    async def delete(self, entity: str, id: str, *names: str) -> int:
-        """Take fields away. Returns how many there were."""
-        self._need_open()
-        return await self._records.delete(entity, id, names)
-
-    async def incr(self, entity: str, id: str, field: str, by: float = 1) -> int | float:
-        """Add to a number; an absent field counts as 0. Returns the new value."""
-        self._need_open()
-        return await self._records.incr(entity, id, field, by)
-
-    async def mult(self, entity: str, id: str, field: str, by: float) -> int | float:
-        """Multiply a number; an absent field counts as 1. Returns the new value."""
-        self._need_open()
-        return await self._records.mult(entity, id, field, by)
 
     # --- search -------------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ class Codec:
             datetime).
         element: for a list, the codec of what it holds.
         whole: whether the text is that of a whole number; the module prints others with 12 digits.
+        is_set: whether the values have no order and come once each; they are written sorted.
     """
 
     kind: type[Tag] | type[Numeric] | None
@@ -62,6 +63,7 @@ class Codec:
     literal: Callable[[Any], str]
     element: Codec | None = None
     whole: bool = False
+    is_set: bool = False
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -195,7 +197,7 @@ def codec_of(annotation: Any, separator: str = SEPARATOR) -> Codec:
         annotation: any annotation; Optional, Annotated and aliases are seen through.
         separator: what parts the texts of a list.
     """
-    annotation = _bare(annotation)
+    annotation = bare(annotation)
     if known := _SCALARS.get(annotation):
         return known
     origin = get_origin(annotation) or annotation
@@ -208,7 +210,7 @@ def codec_of(annotation: Any, separator: str = SEPARATOR) -> Codec:
     return _by_pydantic(annotation)
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
     """See through Annotated, Optional, NewType and type aliases."""
     while True:
         origin = get_origin(annotation)
@@ -268,7 +270,7 @@ def _many(annotation: Any, origin: Any, separator: str) -> Codec:
     def decode(text: str) -> Any:
         return make(one.decode(part) for part in text.removesuffix(separator).split(separator)) if text else make(())
 
-    return Codec(Tag, encode, decode, element.literal, element)
+    return Codec(Tag, encode, decode, element.literal, element, is_set=origin in (set, frozenset))
 
 
 def _by_pydantic(annotation: Any) -> Codec:
@@ -327,14 +329,27 @@ def _geo(value: Any) -> str:
 
 def geo_codec(annotation: Any) -> Codec:
     """The codec of a place; read back as the model has it: as text, or as what takes a pair."""
-    if _bare(annotation) is str:
+    if bare(annotation) is str:
         return Codec(None, _geo, str, _geo)
     return Codec(None, _geo, point, _geo)
 
 
+_LETTERS = {"FLOAT32": "f", "FLOAT64": "d", "FLOAT16": "e", "BFLOAT16": "H"}
+
+
+def _brain(number: float) -> int:
+    """The upper half of a float32, rounded to the nearest, ties to even."""
+    (bits,) = struct.unpack("<I", struct.pack("<f", number))
+    upper: int = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    if upper & 0x7F80 == 0x7F80:
+        raise OverflowError(f"{number} is beyond BFLOAT16")
+    return upper
+
+
 def vector_codec(option: Vector) -> Codec:
     """The codec of a vector: its numbers in little-endian bytes, as the module compares them."""
-    layout = struct.Struct(f"<{option.dim}{'f' if option.type == 'FLOAT32' else 'd'}")
+    layout = struct.Struct(f"<{option.dim}{_LETTERS[option.type]}")
+    is_brain = option.type == "BFLOAT16"
 
     def encode(value: Any) -> bytes:
         numbers = [float(number) for number in value]
@@ -343,14 +358,17 @@ def vector_codec(option: Vector) -> Codec:
         if any(number - number != 0 for number in numbers):
             raise ValueError("a vector has no NaN and no infinity")
         try:
-            return layout.pack(*numbers)
-        except OverflowError as problem:
+            return layout.pack(*(map(_brain, numbers) if is_brain else numbers))
+        except (OverflowError, struct.error) as problem:
             raise ValueError(str(problem)) from None
 
     def decode(stored: Any) -> list[float]:
         if not isinstance(stored, bytes) or len(stored) != layout.size:
             raise ValueError(f"no vector of {option.dim} numbers")
-        return list(layout.unpack(stored))
+        numbers = layout.unpack(stored)
+        return (
+            [struct.unpack("<f", struct.pack("<I", bits << 16))[0] for bits in numbers] if is_brain else list(numbers)
+        )
 
     return Codec(None, encode, decode, lambda value: repr(value))
 

@@ -5,6 +5,7 @@ The checks here keep out what the module would take in silence and then not find
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -89,10 +90,34 @@ class Column:
                 self._check_tag(part)
         return stored
 
+    def parts(self, values: Iterable[Any]) -> list[str]:
+        """Values of a list, each as it stands in the hash; of a field that holds a list.
+
+        Raises:
+            ValueError, TypeError: one cannot be stored.
+        """
+        assert self.codec.element is not None
+        texts = [str(self.codec.element.encode(value)) for value in values]
+        for text in texts:
+            # the codec and the index agree on what a list may hold
+            self.encode([self.codec.element.decode(text)])
+        return texts
+
     def _check_tag(self, text: str) -> None:
         problem = tag_problem(text, self.separator or "\x1f")
         if problem:
             raise ValueError(f"{problem}; annotate it with Text() or Tag(index=False)")
+
+    def claim(self, stored: str | bytes) -> str:
+        """What two records of a unique field may not share: the stored text, as far as the index tells texts apart."""
+        assert isinstance(stored, str) and isinstance(self.option, Tag)
+        text = stored.strip(BLANKS)
+        return text if self.option.case_sensitive else text.lower()
+
+    @property
+    def unique(self) -> bool:
+        """Whether no two records may have the same value."""
+        return isinstance(self.option, Tag) and self.option.unique
 
     def decode(self, stored: str | bytes) -> Any:
         """What the hash holds → the value. Raises ValueError where it is none."""
@@ -106,9 +131,10 @@ class Column:
         option = self.option
         if option is None or not (option.index or getattr(option, "sortable", False)):
             return []
-        missing = ["INDEXEMPTY", "INDEXMISSING"] if isinstance(option, Tag | Text) else ["INDEXMISSING"]
-        if not option.index:
-            missing = []
+        missing = []
+        if option.index:
+            missing = ["INDEXEMPTY"] if isinstance(option, Tag | Text) and option.index_empty else []
+            missing += ["INDEXMISSING"] if option.index_missing else []
         head = [self.source, "AS", self.attribute]
         match option:
             case Tag():
@@ -121,17 +147,17 @@ class Column:
             case Text():
                 words = [*head, "TEXT", *_text_arguments(option), *missing]
             case Vector():
-                shape = ["TYPE", option.type, "DIM", str(option.dim), "DISTANCE_METRIC", option.metric]
+                shape = [word for pair in option.parameters().items() for word in pair]
                 words = [*head, "VECTOR", option.algorithm, str(len(shape)), *shape, *missing]
             case Numeric() | Geo():
                 words = [*head, type(option).__name__.upper(), *missing]
         if getattr(option, "sortable", False):
-            words += ["SORTABLE"] if isinstance(option, Numeric) else ["SORTABLE", "UNF"]
+            words += ["SORTABLE", "UNF"] if isinstance(option, Tag | Text) and option.unf else ["SORTABLE"]
         if not option.index:
             words.append("NOINDEX")
         if isinstance(option, Text) and option.exact:
             twin = [self.source, "AS", self.exact_attribute, "TAG", *_tag_arguments("\x1f", True, option.suffix)]
-            words += [*twin, "INDEXEMPTY", "INDEXMISSING"]
+            words += [*twin, *missing]
         return words
 
 
@@ -174,17 +200,21 @@ def survives_as_double(text: str) -> bool:
     return (abs(number) < 2**53 and "." not in text) or Decimal(repr(number)) == Decimal(text)
 
 
-def column(name: str, codec: Codec, option: Option | None, source: str | None = None) -> Column:
+def column(name: str, codec: Codec, option: Option | None) -> Column:
     """A column whose kind follows from its option, and where that says nothing from its type."""
-    source = source or name
     match option:
         case Vector():
             codec = vector_codec(option)
         case None if codec.kind is not None:
             option = codec.kind()
-    return Column(name, name, source, codec, option)
+    return Column(name, attribute_of(name), name, codec, option)
 
 
 def geo_column(name: str, annotation: Any, option: Geo) -> Column:
     """A column of places."""
-    return Column(name, name, name, geo_codec(annotation), option)
+    return Column(name, attribute_of(name), name, geo_codec(annotation), option)
+
+
+def attribute_of(path: str) -> str:
+    """What the index calls a field: a dot would have to be escaped in every query."""
+    return path.replace(".", "__")

@@ -66,6 +66,8 @@ def leaf(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:
         allowed |= _EXACT_OPS
     if op not in allowed:
         raise QueryInvalid(f"{column.name}: {op} cannot be asked of this field; {_REMEDIES[kind]}")
+    if op is Op.MISSING and column.option is not None and not column.option.index_missing:
+        raise QueryInvalid(f"{column.name}: {op} cannot be asked of a field with index_missing=False")
     try:
         return Missing(column) if op is Op.MISSING else _LEAVES[op](column, op, values)
     except QueryInvalid:
@@ -81,6 +83,8 @@ def _equal(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:
         return _phrase(column, op, values)
     separator = column.separator or "\x1f"
     texts = [column.codec.literal(value) for value in values]
+    if isinstance(column.option, Tag | Text) and not column.option.index_empty and "" in texts:
+        raise QueryInvalid(f"{column.name}: an empty text cannot be asked for in a field with index_empty=False")
     if isinstance(column.option, Text):
         texts = [spread(text) for text in texts]
     if column.option is not None and isinstance(column.option, Tag) and not column.option.case_sensitive:

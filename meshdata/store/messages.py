@@ -55,6 +55,14 @@ class Outcome(NamedTuple):
     payload: bytes
 
 
+class Changed(NamedTuple):
+    """What came of a change to a record: the script's word, its text, the record's revision (None: nothing changed)."""
+
+    word: str
+    text: str
+    rev: int | None
+
+
 class Stepped(NamedTuple):
     """What a step came to: word OK, STALE or REWIND; the script's time; the journal's length; entries not seen."""
 
@@ -93,3 +101,15 @@ class Claim:
     fence: str
     stream: str = ""
     message: bytes = b""
+
+
+def texts(packed: bytes) -> list[str]:
+    """A list of texts as scripts pack it: "<length>:<bytes>" each."""
+    found = []
+    at = 0
+    while at < len(packed):
+        colon = packed.index(b":", at)
+        end = colon + 1 + int(packed[at:colon])
+        found.append(packed[colon + 1 : end].decode())
+        at = end
+    return found

@@ -24,7 +24,7 @@ from meshdata.store.changes import Changes, Place
 from meshdata.store.crash import crash_points
 from meshdata.store.keys import FORMAT, Keys
 from meshdata.store.lane import ConnectionLost, Lane, ReplyError
-from meshdata.store.messages import Argument, Beat, Claim, Leased, Outcome, StartJob, Stepped
+from meshdata.store.messages import Argument, Beat, Changed, Claim, Leased, Outcome, StartJob, Stepped
 from meshdata.store.outbox import Outbox
 from meshdata.store.redis import Connections
 
@@ -35,6 +35,9 @@ READY_TIMEOUT_S: Final = 30.0
 
 CANNOT_WRITE: Final = ("OOM", "MISCONF")
 """Answers of a server that is full, or cannot save: it may write again later, and a run waits for that."""
+
+REPEATABLE: Final = frozenset({"set", "delete", "remove", "drop"})
+"""Changes of a record that come to the same when they are made twice."""
 
 LEASE_ENTRIES: Final = 2_000
 """Journal entries a lease returns at once; longer journals are read on in pieces of this many."""
@@ -425,16 +428,56 @@ class Store:
         return removed
 
     async def change(
-        self, job: str, op: str, *args: Argument, create: bool = True, expected_rev: int | None = None
-    ) -> tuple[str, str]:
-        """Change a record from outside: (OK, result), (NOTFOUND, ''), (CONFLICT, revision) or (NOTNUMBER, field)."""
-        # Sent again, one that counts would count twice, and one that names the revision would be refused for its own.
-        repeatable = op in ("set", "delete") and expected_rev is None
+        self,
+        job: str,
+        op: str,
+        *args: Argument,
+        create: bool = True,
+        new: bool = False,
+        expected_rev: int | None = None,
+        ttl_ms: int | None = None,
+    ) -> Changed:
+        """Change a record from outside, in the words of `lua/change.lua`.
+
+        Args:
+            create: False refuses a record that is not there; new: True refuses one that is.
+            ttl_ms: how long it is to live from now on; None leaves that as it is.
+        """
+        # Sent again, one that counts would count twice, and one that names what it found would be refused for its own.
+        repeatable = op in REPEATABLE and expected_rev is None and not new
         reply = await self._script(
-            "change", self.keys.partition(job), job, "1" if create else "0",
-            "" if expected_rev is None else expected_rev, op, *args, resend=repeatable,
+            "change", self.keys.partition(job), job, _presence(create, new),
+            "" if expected_rev is None else expected_rev, "" if ttl_ms is None else ttl_ms, op, *args,
+            resend=repeatable,
         )  # fmt: skip
-        return reply[0].decode(), reply[1].decode()
+        return Changed(reply[0].decode(), reply[1].decode(), int(reply[2]) if reply[2] else None)
+
+    async def change_many(
+        self,
+        partition: int,
+        records: Sequence[tuple[str, Sequence[Argument]]],
+        *,
+        create: bool = True,
+        new: bool = False,
+        ttl_ms: int | None = None,
+    ) -> list[tuple[str, str]]:
+        """Write fields of many records of one partition, each by itself.
+
+        Args:
+            records: job, and the arguments of `set`.
+            create, new, ttl_ms: as `change` has them.
+
+        Returns:
+            A word and its text for each, in the words of `lua/change_many.lua`.
+        """
+        flat: list[Argument] = []
+        for job, args in records:
+            flat += (job, len(args), *args)
+        reply = await self._script(
+            "change_many", partition, _presence(create, new), "" if ttl_ms is None else ttl_ms, *flat, resend=not new
+        )
+        words = [part.decode("utf-8", "replace") for part in reply]
+        return list(zip(words[::2], words[1::2], strict=True))
 
     async def read(self, job: str, names: Sequence[str] = ()) -> dict[str, bytes | None]:
         """A record's fields as stored: those named (None where absent), or all."""
@@ -531,6 +574,10 @@ class Store:
         last, more = await self._script("relay", target, source, *messages, wait=False)
         await self._script("relayed", source, target, last, wait=False)
         self._carried(target, more)
+
+
+def _presence(create: bool, new: bool) -> str:
+    return "new" if new else "1" if create else "0"
 
 
 def _translated(error: Exception, args: Sequence[Argument]) -> Exception:

@@ -91,7 +91,10 @@ def replay_journal(
     homes = Homes()
     for one in registry.functions.values():
         homes.add(one.home, one.function.fn)
-    knows = Knows(homes, registry.to_hash, registry.from_hash, registry.seeds)
+    knows = Knows(
+        homes, registry.to_hash, registry.from_hash, registry.seeds,
+        registry.stored_names, registry.named, registry.elements,
+    )  # fmt: skip
     entries = [entry_bytes(entry) for entry in journal.entries]
     recorded = Recorded(export.namespace, job, journal.dimension, journal.name, journal.attempt, entries, journal.waits)
 

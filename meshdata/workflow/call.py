@@ -14,9 +14,11 @@ from meshdata.errors import (
     JobNotFound,
     MeshTimeout,
     RetriesExhausted,
+    UniqueViolation,
     end_from_payload,
     failure_from_payload,
 )
+from meshdata.store.messages import texts
 from meshdata.values import from_json
 from meshdata.workflow.context import current_path, current_run
 from meshdata.workflow.journal import Entry
@@ -111,6 +113,11 @@ def failure_of(entry: Entry, job: str) -> Exception:
     if entry.code == "notnumber":
         field = entry.payload.decode()
         return InvalidOptions(f"{field!r} holds no number that could be counted with", argument=field)
+    if entry.code == "taken":
+        return UniqueViolation(*job.split(":", 1), *texts(entry.payload))
+    if entry.code == "claim":
+        field = entry.payload.decode()
+        return InvalidOptions("it is unique: only set() changes it, where the model is known", argument=field)
     if entry.code == "full":
         return JobError(f"too many signals wait on {entry.name!r}; nobody takes them", job_id=job)
     return JobFailed(f"unknown outcome {entry.code}", job_id=job, type="CorruptRecord")

@@ -49,6 +49,9 @@ class Knows:
     to_hash: Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Argument], Sequence[str]]]
     from_hash: Callable[[str, Mapping[str, bytes]], dict[str, Any]]
     seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]
+    stored_names: Callable[[str, Sequence[str]], Sequence[str]]
+    named: Callable[[str, Sequence[str], Mapping[str, bytes | None]], dict[str, Any]]
+    elements: Callable[[str, str, Sequence[Any]], Sequence[Argument]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class _Offline:
         self.settler = Settler(self.loop)
         self.homes = knows.homes
         self.to_hash, self.from_hash, self.seeds = knows.to_hash, knows.from_hash, knows.seeds
+        self.stored_names, self.named, self.elements = knows.stored_names, knows.named, knows.elements
         self.misfit: Exception | None = None
         self.threads: ThreadPoolExecutor | None = None
 

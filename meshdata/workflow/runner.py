@@ -53,7 +53,7 @@ REAPS: Final = 20
 
 
 class Hosting(Protocol):
-    """What a run asks of the process that hosts it. The last four know entities; they are handed down from above."""
+    """What a run asks of the process that hosts it. The last six know entities; they are handed down from above."""
 
     store: Store
     loop: asyncio.AbstractEventLoop
@@ -63,6 +63,9 @@ class Hosting(Protocol):
     to_hash: Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Argument], Sequence[str]]]
     from_hash: Callable[[str, Mapping[str, bytes]], dict[str, Any]]
     seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]
+    stored_names: Callable[[str, Sequence[str]], Sequence[str]]
+    named: Callable[[str, Sequence[str], Mapping[str, bytes | None]], dict[str, Any]]
+    elements: Callable[[str, str, Sequence[Any]], Sequence[Argument]]
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], /) -> "asyncio.Task[Any]": ...
     async def in_thread(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any: ...

@@ -66,12 +66,14 @@ class State:
         if not names:
             raise InvalidOptions("name at least one field", argument="names")
 
-        def typed_values(payload: bytes) -> Any:
-            found = dict(zip(names, unpack(payload), strict=True))
-            typed = run.host.from_hash(entity, {k: v for k, v in found.items() if v is not None})
-            return decode([typed.get(name) for name in names])
+        stored = run.host.stored_names(entity, names)
 
-        return _change("mget", "get", *names, decode=typed_values)
+        def typed_values(payload: bytes) -> Any:
+            found = dict(zip(stored, unpack(payload), strict=True))
+            typed = run.host.named(entity, names, found)
+            return decode([typed[name] for name in names])
+
+        return _change("mget", "get", *stored, decode=typed_values)
 
     def all(self) -> Coroutine[Any, Any, dict[str, Any]]:
         """Every user field."""
@@ -89,7 +91,9 @@ class State:
         """Take fields away. Returns how many there were."""
         if not names:
             raise InvalidOptions("name at least one field", argument="names")
-        return _change("delete", "delete", *map(checked_field, names), decode=int)
+        run, entity = _here("state.delete")
+        stored = run.host.stored_names(entity, [checked_field(name) for name in names])
+        return _change("delete", "delete", *stored, decode=int)
 
     def incr(self, name: str, by: float = 1) -> Coroutine[Any, Any, int | float]:
         """Add to a number; an absent field counts as 0. Returns the new value."""
@@ -98,6 +102,16 @@ class State:
     def mult(self, name: str, by: float) -> Coroutine[Any, Any, int | float]:
         """Multiply a number; an absent field counts as 1. Returns the new value."""
         return _change("mult", "mult", checked_field(name), checked_number(by, "by"), decode=number)
+
+    def append(self, name: str, *values: Any) -> Coroutine[Any, Any, int]:
+        """Add values to a list or set. Returns how many are new (of a list: all)."""
+        run, entity = _here("state.append")
+        return _change("append", "append", *run.host.elements(entity, checked_field(name), values), decode=int)
+
+    def remove(self, name: str, *values: Any) -> Coroutine[Any, Any, int]:
+        """Take values out of a list or set. Returns how many went."""
+        run, entity = _here("state.remove")
+        return _change("remove", "remove", *run.host.elements(entity, checked_field(name), values), decode=int)
 
 
 def checked_field(name: str) -> str:

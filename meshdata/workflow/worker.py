@@ -83,6 +83,9 @@ class Host:
         self.to_hash: Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Argument], Sequence[str]]]
         self.from_hash: Callable[[str, Mapping[str, bytes]], dict[str, Any]]
         self.seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]
+        self.stored_names: Callable[[str, Sequence[str]], Sequence[str]]
+        self.named: Callable[[str, Sequence[str], Mapping[str, bytes | None]], dict[str, Any]]
+        self.elements: Callable[[str, str, Sequence[Any]], Sequence[Argument]]
         self._linger_s = linger_s
         self._resident_limit = resident_limit
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -229,7 +229,7 @@ async def test_inside_a_workflow_it_fails_the_job(users: MeshData) -> None:
     hook = await users.hook(entity="user", id="u0", hook_entity="user.spoil")
     with pytest.raises(JobFailed) as caught:
         await hook.result(timeout=10)
-    assert caught.value.type == "InvalidOptions"
+    assert caught.value.type == "RecordInvalid"
     assert (await users.get("user", "u0", "age")) == {"age": 20}
 
 

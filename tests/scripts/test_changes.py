@@ -106,7 +106,7 @@ async def test_registering_again_only_lengthens(bench: Bench) -> None:
 async def test_the_stream_is_bounded_and_trimming_is_noticed(bench: Bench, follower: Follower) -> None:
     for n in range(10_400):
         bench.store.lane(0).call(
-            "EVALSHA", bench.store._scripts["change"].sha, 1, bench.base(ID), "", 0, ID, "1", "", "set", 1, "a", n
+            "EVALSHA", bench.store._scripts["change"].sha, 1, bench.base(ID), "", 0, ID, "1", "", "", "set", 1, "a", n
         ) if n else await bench.store.change(ID, "set", 1, "a", "0")
     await bench.store.change(ID, "set", 1, "a", "last")
     assert 10_000 <= bench.redis.xlen(f"{bench.base(ID)}ch:thing") < 10_200

@@ -259,18 +259,18 @@ async def test_waiters_that_are_gone_are_passed_over(bench: Bench) -> None:
 
 async def test_change_of_records(bench: Bench) -> None:
     store = bench.store
-    assert await store.change(JOB, "set", 1, "a", "1", create=False) == ("NOTFOUND", "")
-    assert await store.change(JOB, "set", 1, "a", "1", expected_rev=3) == ("CONFLICT", "0")
+    assert await store.change(JOB, "set", 1, "a", "1", create=False) == ("NOTFOUND", "", None)
+    assert await store.change(JOB, "set", 1, "a", "1", expected_rev=3) == ("CONFLICT", "0", None)
     assert bench.record(JOB) == {}
-    assert await store.change(JOB, "set", 2, "a", "1", "b", "x") == ("OK", "2")
-    assert await store.change(JOB, "set", 1, "a", "2", "b", expected_rev=1) == ("OK", "0")
-    assert await store.change(JOB, "set", 1, "a", "9", expected_rev=1) == ("CONFLICT", "2")
-    assert await store.change(JOB, "incr", "a", "0.5") == ("OK", "2.5")
-    assert await store.change(JOB, "mult", "a", "4") == ("OK", "10")
-    assert await store.change(JOB, "mult", "new", "4") == ("OK", "4")
-    assert await store.change(JOB, "set", 1, "word", "x") == ("OK", "1")
-    assert await store.change(JOB, "incr", "word", "1") == ("NOTNUMBER", "word")
-    assert await store.change(JOB, "delete", "word", "none") == ("OK", "1")
+    assert await store.change(JOB, "set", 2, "a", "1", "b", "x") == ("OK", "2", 1)
+    assert await store.change(JOB, "set", 1, "a", "2", "b", expected_rev=1) == ("OK", "0", 2)
+    assert await store.change(JOB, "set", 1, "a", "9", expected_rev=1) == ("CONFLICT", "2", None)
+    assert await store.change(JOB, "incr", "a", "0.5") == ("OK", "2.5", 3)
+    assert await store.change(JOB, "mult", "a", "4") == ("OK", "10", 4)
+    assert await store.change(JOB, "mult", "new", "4") == ("OK", "4", 5)
+    assert await store.change(JOB, "set", 1, "word", "x") == ("OK", "1", 6)
+    assert await store.change(JOB, "incr", "word", "1") == ("NOTNUMBER", "word", None)
+    assert await store.change(JOB, "delete", "word", "none") == ("OK", "1", 7)
     record = bench.record(JOB)
     assert {name: value for name, value in record.items() if not name.startswith("_")} == {"a": "10", "new": "4"}
     assert record["_rev"] == "7"

@@ -50,7 +50,8 @@ class Inferred(BaseModel):
 def test_the_kind_follows_from_the_type_where_nothing_is_said() -> None:
     schema = schema_of(Inferred, "inferred")
     kinds = {name: column.kind for name, column in schema.fields.items()}
-    assert kinds == dict.fromkeys("aefghjk", "TAG") | dict.fromkeys("bcdi", "NUMERIC") | {"l": "", "m": ""}
+    nested = {"m.id": "TAG", "m.plan": "TAG", "m.bio": "TEXT", "m.age": "NUMERIC", "m.joined": "NUMERIC"}
+    assert kinds == dict.fromkeys("aefghjk", "TAG") | dict.fromkeys("bcdi", "NUMERIC") | {"l": ""} | nested
 
 
 def test_a_record_is_an_ordinary_pydantic_class() -> None:

@@ -24,6 +24,7 @@
 --- @include ended
 --- @include finish
 --- @lazy record
+--- @lazy claims
 --- @lazy changed
 --- @lazy apply
 if stream ~= '' then

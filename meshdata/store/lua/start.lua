@@ -19,6 +19,7 @@
 --- @lazy start_job
 --- @lazy waiters
 --- @lazy record
+--- @lazy claims
 --- @lazy changed
 --- @lazy apply
 local job, policy = ARGV[3], ARGV[11]

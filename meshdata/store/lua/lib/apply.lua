@@ -7,6 +7,8 @@
 --- @include timers
 --- @include record
 --- @include changed
+--- @include claims
+--- @include elements
 --- @include waiters
 --- @include deliver
 --- @include signals

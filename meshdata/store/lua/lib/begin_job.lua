@@ -10,6 +10,7 @@ function fx.begin_job(job, at)
   redis.call('ZREM', base .. 'timers', (h[1] == 'pending' and 'p' or 'q') .. ' 0 ' .. job)
   if h[1] == 'pending' then
     for _, kind in ipairs({ 'j:', 'l:', 'r:' }) do redis.call('PERSIST', base .. kind .. job) end
+    fx.keep_claims(job)
   end
   local start = redis.call('LINDEX', journal, 0)
   redis.call('LSET', journal, 0, at .. string.sub(start, string.find(start, ' ', 1, true), -1))

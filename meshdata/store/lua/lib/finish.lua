@@ -20,6 +20,7 @@ function fx.expire(job, at)
   redis.call(command, base .. 'j:' .. job, value)
   redis.call(command, base .. 'l:' .. job, value)
   redis.call(command, base .. 'r:' .. job, value)
+  if redis.call('HEXISTS', base .. 'r:' .. job, '_claims') == 1 then fx.expire_claims(job, command, value) end
 end
 
 function fx.tell_waiters(run, waiters, code, payload)

@@ -37,6 +37,7 @@ function fx.flush(job)
     removed = removed + redis.call('DEL', header_key(tostring(dim), job), journal_key(tostring(dim), job))
   end
   fx.flush_children(job, children)
+  fx.release_claims(job)
   local watched = fx.watch(job)
   removed = removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job)
   if watched then fx.changed(watched) end

@@ -111,7 +111,7 @@ function operations.state(a, dim, job)
     local main = dim ~= '0' and redis.call('HGET', header_key('0', job), 'status')
     word, result = fx.change_record(job, a[3], arguments, ended(main) and main or 'running')
   end
-  append(dim, job, a[1], 'state', word == 'OK' and 'ok' or 'notnumber', a[2], result)
+  append(dim, job, a[1], 'state', string.lower(word), a[2], result)
 end
 
 -- a wait nobody waits for any more: position

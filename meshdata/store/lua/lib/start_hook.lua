@@ -22,6 +22,7 @@ function fx.start_hook(job, topic, body, name, waiter, asker)
     local left = redis.call('PTTL', header)
     redis.call('HSET', header, 'expire_at', string.format('%.0f', now_n + left))
     for _, kind in ipairs({ 'j:', 'l:', 'r:' }) do redis.call('PERSIST', base .. kind .. job) end
+    fx.keep_claims(job)
   end
   local dim = redis.call('HINCRBY', header, 'dims', 1)
   redis.call('HINCRBY', header, 'hooks', 1)

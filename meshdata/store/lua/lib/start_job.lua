@@ -96,6 +96,8 @@ function fx.start_job(s)
     local watched = fx.watch(job)
     fx.in_parts('HSET', fx.record_key(job), fx.stamp(job, record, stands == 'queued' and 'running' or stands))
     if watched then fx.changed(watched) end
+    -- A record made before its job may have had a time to live: from now on its job's counts.
+    if redis.call('PERSIST', fx.record_key(job)) == 1 then fx.keep_claims(job) end
   end
   if stands == 'delayed' then
     fx.set_timer('q ' .. run, due)
