@@ -1,25 +1,28 @@
 """Models, queries and aggregates over records: what `meshdata.search` promises."""
 
-from meshdata.search.aggregate import (
-    Aggregate,
-    Reducer,
-    avg,
-    count,
-    count_distinct,
-    first,
-    max_,
-    min_,
-    quantile,
-    stddev,
-    sum_,
-    tolist,
-)
+from meshdata.search.aggregate import Aggregate
+from meshdata.search.bucket import by_day, by_hour, by_minute, by_month, by_week
 from meshdata.search.codec import untyped_to_hash
 from meshdata.search.fields import Geo, Numeric, Point, Tag, Text, Vector
 from meshdata.search.find import Find, Page
 from meshdata.search.index import Index, IndexInfo
 from meshdata.search.query import Field, Order, match_all, unsafe_raw
 from meshdata.search.record import Record, field, meta
+from meshdata.search.reducers import (
+    Reducer,
+    avg,
+    count,
+    count_distinct,
+    count_distinctish,
+    first,
+    max_,
+    min_,
+    quantile,
+    random_sample,
+    stddev,
+    sum_,
+    tolist,
+)
 from meshdata.search.schema import Schema, schema_of
 from meshdata.search.table import Rows
 from meshdata.search.tree import (
@@ -51,8 +54,14 @@ __all__ = [
     "Vector",
     "Watch",
     "avg",
+    "by_day",
+    "by_hour",
+    "by_minute",
+    "by_month",
+    "by_week",
     "count",
     "count_distinct",
+    "count_distinctish",
     "field",
     "first",
     "match_all",
@@ -60,6 +69,7 @@ __all__ = [
     "meta",
     "min_",
     "quantile",
+    "random_sample",
     "schema_of",
     "stddev",
     "sum_",

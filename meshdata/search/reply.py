@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from meshdata.store.keys import Keys
 
 Argument = str | bytes | int | float
 DEFAULT_TIMEOUT_MS = 5_000
+_ROWS_AT_ONCE = 1_000
 
 
 class SearchStore(Protocol):
@@ -63,14 +64,21 @@ async def ask(store: SearchStore, partition: int, *args: Argument) -> Reply:
         SearchError: the module says that the answer is not whole.
         IndexNotFound, QueryInvalid, StoreUnavailable: as the store has it.
     """
+    return _taken_apart(await _reply(store, partition, *args))
+
+
+async def _reply(store: SearchStore, partition: int, *args: Argument) -> Any:
     try:
-        reply = await store.command(partition, *args)
+        return await store.command(partition, *args)
     except IndexNotFound as problem:
         raise IndexNotFound(f"{problem}; make it with mesh.create_index(Model)") from problem
     except ScriptFailed as problem:
         if "imeout" in str(problem):
             raise MeshTimeout(f"the query took longer than its limit ({problem})") from problem
         raise SearchError(str(problem)) from problem
+
+
+def _taken_apart(reply: Any) -> Reply:
     if warnings := reply[b"warning"]:
         said = "; ".join(_text(one) for one in warnings)
         if "imeout" in said:
@@ -79,6 +87,28 @@ async def ask(store: SearchStore, partition: int, *args: Argument) -> Reply:
     found = reply[b"results"]
     rows = [_row(one) for one in found if one.get(b"extra_attributes")]
     return Reply(reply[b"total_results"] - (len(found) - len(rows)), rows, len(found))
+
+
+async def ask_by_cursor(store: SearchStore, partition: int, index: str, *args: Argument) -> AsyncIterator[Row]:
+    """Run FT.AGGREGATE, and read its rows some at a time.
+
+    Raises:
+        MeshTimeout, SearchError, QueryInvalid, StoreUnavailable: as `ask`.
+    """
+    args = (*args[:3], "WITHCURSOR", "COUNT", _ROWS_AT_ONCE, *args[3:])
+    reply, cursor = await _reply(store, partition, *args)
+    try:
+        while True:
+            rows = _taken_apart(reply).rows
+            for row in rows:
+                yield row
+            if not cursor:
+                return
+            reading, cursor = cursor, 0
+            reply, cursor = await _reply(store, partition, "FT.CURSOR", "READ", index, reading)
+    finally:
+        if cursor:
+            await store.command(partition, "FT.CURSOR", "DEL", index, cursor)
 
 
 def _row(hit: Mapping[bytes, Any]) -> Row:

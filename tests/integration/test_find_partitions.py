@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import pytest
 
-from meshdata.errors import QueryInvalid
 from meshdata.search import (
     Aggregate,
     Find,
@@ -26,7 +25,6 @@ from meshdata.search import (
     min_,
     schema_of,
     sum_,
-    tolist,
 )
 from meshdata.store.store import Store
 from tests.search_store import open_store, write_all
@@ -151,12 +149,3 @@ async def test_aggregates_are_those_of_one_partition(both: tuple[Store, Store], 
     assert len(one) == len(four) > 0
     for left, right in zip(one, four, strict=True):
         assert left == pytest.approx(right)
-
-
-async def test_what_cannot_be_merged_is_refused(both: tuple[Store, Store]) -> None:
-    one, four = (Aggregate(store, "user", SCHEMA).group_by(User.plan) for store in both)
-    assert len(await one.reduce(all=tolist(User.age))) == 4
-    with pytest.raises(QueryInvalid, match="cannot be merged over 4 partitions"):
-        four.reduce(all=tolist(User.age))
-    with pytest.raises(QueryInvalid, match="several partitions"):
-        await four.reduce(n=count()).apply(x="floor(@n)")

@@ -12,7 +12,6 @@ import pytest
 
 from meshdata.errors import SearchUnavailable
 from meshdata.search import (
-    Aggregate,
     Condition,
     Find,
     Geo,
@@ -20,7 +19,6 @@ from meshdata.search import (
     Record,
     Tag,
     Text,
-    count,
     field,
     match_all,
     schema_of,
@@ -189,8 +187,3 @@ async def test_it_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(scan_module, "SCAN_LIMIT", 149)
     with pytest.raises(SearchUnavailable, match="more than 149 records"):
         await Find(Plain(store), "doc", SCHEMA)
-
-
-async def test_aggregates_need_the_module(store: Store) -> None:
-    with pytest.raises(SearchUnavailable):
-        await Aggregate(Plain(store), "doc", SCHEMA).group_by("tag").reduce(n=count())
