@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from meshdata.errors import InvalidOptions, JobError, MeshError, RecordNotFound, StoreUnavailable, UsageError
+from meshdata.errors import InvalidOptions, JobError, RecordNotFound, StoreUnavailable, UsageError
 from meshdata.search.schema import Schema
+from meshdata.values import to_json
 
 MOST_IDS: Final = 1_000_000
 """Records a verb is given at most; a query that finds more has to be narrowed, or given a limit."""
@@ -52,7 +53,7 @@ class Report:
     dry_run: bool = False
     done: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, MeshError] = field(default_factory=dict)
+    failed: dict[str, Exception] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.done) + len(self.skipped) + len(self.failed)
@@ -100,10 +101,12 @@ class Verbs:
             progress: called with how many are through, and of how many.
 
         Raises:
-            QueryInvalid: there is no condition. InvalidOptions: a key that is neither text nor a function.
+            QueryInvalid: there is no condition.
+            InvalidOptions: a key that is neither text nor a function, or a payload that JSON does not know.
         """
         if not callable(key) and not isinstance(key, str):
             raise InvalidOptions('text such as "approve:{id}", or a function of the id', argument="key")
+        to_json(payload, argument="payload")
         key_of = key if callable(key) else lambda id: key.replace("{id}", id)
         actions = self._acting()
 
@@ -236,9 +239,12 @@ class Verbs:
                 if isinstance(report.failed.get(id), StoreUnavailable):
                     _leave_out(left, report)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(_AT_ONCE, len(ids))):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(_AT_ONCE, len(ids))):
+                    group.create_task(work())
+        except ExceptionGroup as group_of_one:  # only `progress` can raise here
+            raise group_of_one.exceptions[0] from None
         return report
 
 
@@ -251,7 +257,7 @@ async def _one(id: str, act: Callable[[str], Awaitable[None]], report: Report) -
         report.skipped[id] = "it is gone"
     except JobError as reason:  # it is over or gone, or takes no hooks
         report.skipped[id] = str(reason)
-    except MeshError as problem:
+    except Exception as problem:  # of the caller's own functions too: the others have their turn, and it is told
         report.failed[id] = problem
     else:
         report.done.append(id)

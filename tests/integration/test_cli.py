@@ -406,6 +406,7 @@ def test_figures_changes_and_verbs_for_what_a_query_finds(shell: Shell, redis_ur
     assert (code, sorted(report["done"])) == (0, ["ann", "cy"])
     code, report = shell("each", "interrupt", "user", "plan=old", "--reason", "enough")
     assert (code, sorted(report["skipped"])) == (0, ["ann", "cy"]), "they are over"
+    assert sorted(shell("each", "cancel", "user", "plan=old")[1]["skipped"]) == ["ann", "cy"]
     assert "2 done" in invoke("each", "hook", "user", "plan=old", "--hook", "user.bill", "--arg", "free", *where).stdout
     assert shell("each", "flush", "user")[0] == 2, "everything is meant by --all only"
     assert shell("each", "paint", "user", "plan=old")[0] == 2

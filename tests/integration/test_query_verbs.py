@@ -99,6 +99,8 @@ async def test_bad_arguments_are_refused_before_anything_is_done(users: MeshData
             await query.flush(rate=rate)  # type: ignore[arg-type]
     with pytest.raises(InvalidOptions, match="key"):
         await query.signal(5)  # type: ignore[arg-type]
+    with pytest.raises(InvalidOptions, match="payload"):
+        await query.signal("k", object())
     with pytest.raises(InvalidOptions, match="fields"):
         await query.set({})
     with pytest.raises(InvalidOptions, match="age"):
@@ -124,6 +126,19 @@ async def test_what_fails_is_reported_with_its_error_and_the_rest_is_done(users:
     assert sorted(report.failed) == spoiled and isinstance(report.failed["u24"], ScriptFailed)
     for id in spoiled:
         await users.flush("user", id)
+
+
+async def test_errors_of_the_callers_own_functions_are_told(users: MeshData) -> None:
+    query = users.find(User).where(PRO)
+    report = await query.signal(lambda id: {"u0": "zero"}[id])
+    assert (report.done, set(report.failed)) == (["u0"], IDS - {"u0"})
+    assert isinstance(report.failed["u3"], KeyError)
+
+    def broken(done: int, total: int) -> None:
+        raise RuntimeError("no screen")
+
+    with pytest.raises(RuntimeError, match="no screen"):
+        await query.set({"age": 1}, progress=broken)
 
 
 async def test_what_went_away_meanwhile_is_skipped(users: MeshData) -> None:
