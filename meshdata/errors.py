@@ -32,6 +32,7 @@ MeshError
 └── MeshTimeout           504  also a TimeoutError
 Fatal(Exception)          raised by users: do not retry
 Suspended(BaseException)  thrown into a run that is dropped from memory; never an error, not for users to catch
+ContinueAsNew(BaseException)  raised by `workflow.continue_as_new`, which ends the run; not for users to catch
 
 An error crosses Redis as a dict of plain values (`failure_payload`), never pickled, so that no process runs what
 another one stored.
@@ -421,6 +422,18 @@ class Suspended(BaseException):
 
     On BaseException, so that a user's `except Exception` does not swallow it.
     """
+
+
+class ContinueAsNew(BaseException):
+    """Ends a run whose job goes on as a new one; see `workflow.continue_as_new`.
+
+    On BaseException, so that a user's `except Exception` does not swallow it. `.body`: the start of the new run, as
+    stored.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__("the job goes on as a new run")
+        self.body = body
 
 
 # --- across Redis -----------------------------------------------------------------------------------------------------

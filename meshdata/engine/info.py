@@ -31,6 +31,7 @@ class JobInfo:
         created, ended: UTC; ended None while it lives.
         due: when a delayed job starts, or a reservation lapses.
         attempts: runs of the function so far.
+        runs: runs of the job so far, of which all but this one ended by `workflow.continue_as_new`.
         waiting_for: what it waits for.
         holder: the process that holds its lease, None if none does.
         error: the error's message, if it failed, was interrupted or is parked.
@@ -57,6 +58,7 @@ class JobInfo:
     topic: str
     fence: int
     due: datetime | None = None
+    runs: int = 1
 
     @property
     def is_ended(self) -> bool:
@@ -89,6 +91,7 @@ def job_info(entity: str, id: str, header: dict[str, bytes]) -> JobInfo:
         topic=text["topic"],
         fence=int(text["fence"]),
         due=_time(text["due"]) if "due" in text else None,
+        runs=int(text.get("runs", 1)),
     )
 
 

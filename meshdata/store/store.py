@@ -299,6 +299,18 @@ class Store:
         self._carried(partition, reply[1])
         return bool(reply[0] == b"OK")
 
+    async def renew(
+        self, claim: Claim, *, seq: int, consumed: int, told: bool, body: bytes, signals: Sequence[Argument]
+    ) -> bool:
+        """End a run and begin the next one of its job; see `lua/renew.lua`."""
+        partition = self._of(claim.run)
+        reply = await self._script(
+            "renew", partition, claim.run, claim.fence, self.process, seq, claim.stream, claim.message, consumed,
+            "1" if told else "0", body, *signals,
+        )  # fmt: skip
+        self._carried(partition, reply[1])
+        return bool(reply[0] == b"OK")
+
     async def suspend(self, claim: Claim, *, seen: int, how: str, seq: int | None = None, problem: str = "") -> str:
         """Give a lease back, after the `seq`-th step. Returns OK, MORE (it has news; keep it) or STALE."""
         reply = await self._script(

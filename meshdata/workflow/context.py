@@ -28,6 +28,8 @@ class Followed(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def root(self) -> str: ...
     def follow(self, task: "asyncio.Task[Any]", /) -> None: ...
 
 
@@ -35,7 +37,8 @@ _run: ContextVar[Any] = ContextVar("meshdata_run", default=None)
 
 
 MAIN: Final = "0"
-"""The path of a run's main task."""
+"""The path of a run's main task. (In runs that follow by `continue_as_new`: their number, so that no call of one has
+the position of a call of another.)"""
 
 
 class TaskPath:
@@ -147,7 +150,7 @@ def entered(run: Followed) -> Context:
     """A context for a run's main function."""
     context = copy_context()
     context.run(_run.set, run)
-    context.run(_path.set, TaskPath(MAIN))
+    context.run(_path.set, TaskPath(run.root))
     return context
 
 

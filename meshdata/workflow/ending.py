@@ -21,6 +21,7 @@ from meshdata.errors import (
 )
 from meshdata.store.store import Store
 from meshdata.values import from_json, to_json
+from meshdata.workflow.renewal import open_signals, renewal_of, was_told
 from meshdata.workflow.runner import Run
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,9 @@ class Endings:
             else:
                 self._returned(run, payload)
                 return
-        self._spawn(self._write_end(run, self._failed(run, error)))
+        renewal = renewal_of(error)
+        write = self._failed(run, error) if renewal is None else self._renew(run, renewal)
+        self._spawn(self._write_end(run, write))
 
     def _returned(self, run: Run, payload: bytes) -> None:
         claim = run.claim
@@ -81,6 +84,13 @@ class Endings:
             await write
         finally:
             self._let_go(run)
+
+    async def _renew(self, run: Run, body: bytes) -> None:
+        renew = partial(
+            self._store.renew, run.claim, seq=run.steps, consumed=run.journal.consumed,
+            told=was_told(run), body=body, signals=open_signals(run),
+        )  # fmt: skip
+        await self.surely(renew)
 
     async def _failed(self, run: Run, error: BaseException) -> None:
         policy = run.policy

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Never
 
-from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import CorruptRecord, ReplayError
 from meshdata.store.keys import Keys
 from meshdata.store.messages import Argument, Claim
@@ -185,8 +184,7 @@ async def rerun(recorded: Recorded, function: Function, knows: Knows) -> Reached
             raise CorruptRecord(f"the journal of {recorded.job} does not begin with its start")
         run.now_ms = run.started_ms = start.ms
         said = from_json(start.payload)
-        run.policy = RetryPolicy.from_data(said.get("r"))
-        run.origin = said.get("o") or run.job
+        run.begin_by(said)
 
         async def body() -> Any:
             args, kwargs = function.arguments(list(said["a"]), said.get("k") or {})

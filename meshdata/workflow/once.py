@@ -74,6 +74,7 @@ class WorkflowInfo:
         job_id: "<entity>:<id>"; entity and id its parts.
         dimension: "0" for the main function, the hook's number in a hook.
         attempt: 1 for the first run of the function.
+        runs: runs of the job so far; one more with each `continue_as_new`.
         started: when the run was created.
         origin: the job at the root of its tree; itself for a root.
         namespace: where it runs.
@@ -84,6 +85,7 @@ class WorkflowInfo:
     id: str
     dimension: str
     attempt: int
+    runs: int
     started: datetime
     origin: str
     namespace: str
@@ -99,6 +101,7 @@ def info() -> WorkflowInfo:
         id=id,
         dimension=run.dimension,
         attempt=run.attempt + 1,
+        runs=run.round + 1,
         started=datetime.fromtimestamp(run.started_ms / 1000, UTC),
         origin=run.origin,
         namespace=run.host.store.keys.namespace,

@@ -112,10 +112,12 @@ class Run:
         "over",
         "partition",
         "policy",
+        "round",
         "seq",
         "service",
         "started_ms",
         "tasks",
+        "terms",
     )  # fmt: skip
 
     def __init__(
@@ -140,6 +142,8 @@ class Run:
         self.has_slot = False
         self.policy: RetryPolicy = ONCE
         self.origin = ""
+        self.round = 0  # runs of the job before this one, each of which ended by continue_as_new
+        self.terms: dict[str, Any] = {}  # what its start says that the next run's start says as well
         self.began_at = self.active_at = host.loop.time()
         self._ops: list[Argument] = []
         self._seen: int | None = None
@@ -174,7 +178,20 @@ class Run:
         """The hook thread; 0 is the main function."""
         return self.claim.run.partition(" ")[0]
 
+    @property
+    def root(self) -> str:
+        """The path of its main task."""
+        return str(self.round)
+
     # --- the function -------------------------------------------------------------------------------------------------
+
+    def begin_by(self, start: Mapping[str, Any]) -> None:
+        """Take in what its start says besides the arguments; see `child.start_body`."""
+        policy = start.get("r")
+        self.policy = self.service.retry or ONCE if policy is None else RetryPolicy.from_data(policy)
+        self.origin = start.get("o") or self.job
+        self.round = int(start.get("n", 0))
+        self.terms = {key: start[key] for key in ("r", "o") if key in start}
 
     def begin(self, coroutine: Coroutine[Any, Any, Any], context: Context) -> None:
         """Start the function. The journal has been loaded; its first entry, the start, is not delivered."""
@@ -261,8 +278,8 @@ class Run:
 
     def settled(self) -> None:
         """None of the run's tasks can go on by itself: deliver the next outcome, or go on beyond the journal."""
-        if self.dropped or self.over:
-            return
+        if self.dropped or self.over or (self.main is not None and self.main.done()):
+            return  # once the function has ended, what it was not told of is left to whoever is told instead
         self._limit_told = False
         while (entry := self.journal.head) is not None:
             if entry.position not in self.calls and entry.position != POSITION and self._does_io():

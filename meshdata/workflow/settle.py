@@ -4,11 +4,12 @@ Outcomes are delivered only to settled runs, one at a time. What a run does betw
 what it was given before, and replay takes the same way through every race.
 
 Private parts of asyncio are used, here and nowhere else, with a test that fails when they change: `Task._fut_waiter`,
-what a task waits on; the loop's `_ready` queue; a gather's `_children` and the arguments of `asyncio.wait`. The queue
-matters because a future's callbacks run a tick after it is done: between the end of an activity and the wake-up of a
-task that awaits a `gather` around it there is a tick in which every task still waits. Counting a fixed number of quiet
-ticks would break on gathers nested deeper than that. Where a loop has no such queue (uvloop), that is what
-is done all the same. With the queue in sight the tasks need not be looked at: one that can go on stands in it.
+what a task waits on, and `Task._must_cancel`, whether it is to be cancelled at its next step; the loop's `_ready`
+queue; a gather's `_children` and the arguments of `asyncio.wait`. The queue matters because a future's callbacks run a
+tick after it is done: between the end of an activity and the wake-up of a task that awaits a `gather` around it there
+is a tick in which every task still waits. Counting a fixed number of quiet ticks would break on gathers nested deeper
+than that. Where a loop has no such queue (uvloop), that is what is done all the same. With the queue in sight the
+tasks need not be looked at: one that can go on stands in it.
 """
 
 import asyncio
@@ -41,6 +42,11 @@ def waits(task: "asyncio.Task[Any]") -> bool:
 def waits_on(task: "asyncio.Task[Any]") -> Any:
     """The future a task waits on, or None."""
     return task._fut_waiter  # type: ignore[attr-defined]
+
+
+def ended_untold(task: "asyncio.Task[Any]") -> bool:
+    """Whether a task raised before a cancellation it was to get came to it."""
+    return bool(task._must_cancel)  # type: ignore[attr-defined]
 
 
 _PRIMITIVES: Final = frozenset({locks.__file__, queues.__file__, taskgroups.__file__})

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from types import FrameType
 from typing import Any, Final
 
-from meshdata.workflow.context import path_of
+from meshdata.workflow.context import MAIN, path_of
 from meshdata.workflow.settle import frames_of, waits_on
 
 _OURS: Final = (os.path.dirname(os.path.dirname(__file__)) + os.sep, os.path.dirname(asyncio.__file__) + os.sep)
@@ -20,6 +20,8 @@ _OURS: Final = (os.path.dirname(os.path.dirname(__file__)) + os.sep, os.path.dir
 def line_of(tasks: "Iterable[asyncio.Task[Any]]", position: str, future: Any) -> str:
     """Where the call at a position was made, as "shop/orders.py:41 in charge"; '' where that cannot be told."""
     path = position.partition(":")[0]
+    if "." not in path:  # the main task's, in whichever run of its job
+        path = MAIN
     near = ""
     for task in tasks:
         line = _line(task)

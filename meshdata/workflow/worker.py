@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from meshdata.engine.hints import Hint
-from meshdata.engine.policy import ONCE, RetryPolicy
+from meshdata.engine.policy import RetryPolicy
 from meshdata.engine.router import Message, Router
 from meshdata.errors import (
     CorruptRecord,
@@ -211,9 +211,7 @@ class Host:
         self._take(run)
         try:
             start = from_json(body)
-            policy = start.get("r")
-            run.policy = run.service.retry or ONCE if policy is None else RetryPolicy.from_data(policy)
-            run.origin = start.get("o") or run.job
+            run.begin_by(start)
             args, kwargs = start["a"], start.get("k") or {}
         except Exception as error:  # what another version wrote, or nobody: it must not stop the reader
             self.fail(run, CorruptRecord(f"the start of {run.job} cannot be read: {error}"))

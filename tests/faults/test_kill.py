@@ -116,6 +116,24 @@ async def test_a_worker_killed_at_a_crash_point_is_replaced(fleet: Fleet, point:
     assert again <= in_flight
 
 
+@pytest.mark.parametrize("side", ["before", "after"])
+async def test_a_worker_killed_while_a_job_goes_on_as_a_new_run_is_replaced(fleet: Fleet, side: str) -> None:
+    [victim] = await fleet.start(crash=f"{side} renew:4")
+    async with fleet.client() as mesh:
+        calls = [asyncio.create_task(mesh.exec(entity="rounds", args=[n], id=str(n), ttl=TTL)) for n in range(5)]
+        await victim.died()
+        in_flight = fleet.unrecorded(victim.pid)
+        await fleet.start()
+        assert await fleet.ended(calls, [f"rounds:{n}" for n in range(5)], 20) == [4 * n for n in range(5)]
+    for n in range(5):
+        assert fleet.record(f"rounds:{n}")["steps"] == "4"
+        assert fleet.header(f"rounds:{n}")["runs"] == "4"
+        assert len(fleet.journal(f"rounds:{n}")) == 3
+    runs = fleet.trail.runs()
+    assert len(runs) == 5 * 4
+    assert {key for key, count in runs.items() if count > 1} <= in_flight
+
+
 def waits_for_signal(fleet: Fleet, job: str) -> bool:
     return any(name.startswith("w:") and " go-" in value for name, value in fleet.header(job).items())
 

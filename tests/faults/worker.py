@@ -105,6 +105,15 @@ async def mark(by: int) -> int:
     return int(await state.incr("marks", by))
 
 
+async def rounds(n: int, left: int = 3, total: int = 0) -> int:
+    """Goes on as a new run three times; its value is 4 n, `steps` is 4."""
+    total += await first(n, 0.01)
+    await state.incr("steps", 1)
+    if left:
+        workflow.continue_as_new(n, left - 1, total)
+    return total
+
+
 async def sleeper(n: int, seconds: float) -> int:
     """One long activity."""
     total = await first(n, seconds)
@@ -166,7 +175,7 @@ async def main() -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     mesh = MeshData(OPTIONS["url"], namespace=OPTIONS["namespace"], **OPTIONS["mesh"])
     served = OPTIONS["serves"]
-    for function in (order, leaf, journey, sleeper, waits, poison, poison_at_once, asks_for_poison):
+    for function in (order, leaf, journey, rounds, sleeper, waits, poison, poison_at_once, asks_for_poison):
         if not served or function.__name__ in served:
             mesh.connect(function.__name__, function)
     if not served or "journey" in served:

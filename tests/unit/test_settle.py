@@ -17,6 +17,7 @@ class Running:
     """As much of a run as the settler sees: tasks, futures that stand for durable calls, and when it was settled."""
 
     name = "0 test:run"
+    root = "0"
 
     def __init__(self, settler: Settler) -> None:
         self.settler = settler
