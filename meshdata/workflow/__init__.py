@@ -16,6 +16,7 @@ from meshdata.workflow.emit import emit, enrich, trace
 from meshdata.workflow.once import get_context, info, now, once, random, uuid
 from meshdata.workflow.patch import deprecate_patch, patched
 from meshdata.workflow.renewal import continue_as_new
+from meshdata.workflow.saga import saga
 from meshdata.workflow.signal import condition, signal, wait_for, wait_for_all, wait_for_any
 from meshdata.workflow.state import search, state
 from meshdata.workflow.timer import sleep_for, timeout
@@ -42,6 +43,7 @@ __all__ = [
     "proxy",
     "proxy_activities",
     "random",
+    "saga",
     "search",
     "shield",
     "signal",

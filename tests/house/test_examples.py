@@ -23,11 +23,13 @@ LAST_LINES = {
     "migrate_model.py": "counted often meanwhile, wrong 0 times",
     "order.py": "{'ok': False, 'problem': 'the card was refused'}",
     "orders_dashboard.py": "leave o13: 9 open, 1775",
+    "saga.py": "Job 'trip:hamlet' was cancelled: the rest is silence.",
     "search.py": "a hostile value: 0",
     "test_subscription.py": "2 passed in ",
     "semantic_search.py": "bob on cats and dogs: Took the puppy to the vet",
     "subscription.py": "cancelled after ",  # how many months go by depends on the machine
     "two_processes.py": "step 5 done by process two",
+    "meshflow/cancellation.py": "sent True, then no more",
     "meshflow/child.py": "done on its own",
     "meshflow/expense_approval.py": "tip: nobody answered within 50 ms {'status': 'lapsed'}",
     "meshflow/hello_activity.py": "Hello, World!",

@@ -40,6 +40,7 @@ WORKFLOW = [
     "proxy",
     "proxy_activities",
     "random",
+    "saga",
     "search",
     "shield",
     "signal",
