@@ -14,8 +14,10 @@ MeshError
 │   ├── JobExpired        410
 │   └── JobFailed         500  its function raised
 │       ├── ActivityFailed      an activity raised and is not tried again
-│       │   └── RetriesExhausted    597  it was tried as often as its policy allows
-│       └── ChildFailed         a child workflow failed
+│       ├── ChildFailed         a child workflow failed
+│       ├── RetriesExhausted    597  it was run as often as its policy allows
+│       ├── TimedOut            596  it did not end in the time for all its attempts; also a TimeoutError
+│       └── FatalFailure        598  its function raised Fatal; also a Fatal
 ├── RecordNotFound        404  no record under that id
 ├── RecordExists          409  there is a record under that id already
 ├── RevisionConflict      409  the record changed since it was read
@@ -31,8 +33,11 @@ MeshError
 │   └── SearchUnavailable the server has no search module
 └── MeshTimeout           504  also a TimeoutError
 Fatal(Exception)          raised by users: do not retry
+RetryAfter(Exception)     raised by users: retry, but not before so long
 Suspended(BaseException)  thrown into a run that is dropped from memory; never an error, not for users to catch
 ContinueAsNew(BaseException)  raised by `workflow.continue_as_new`, which ends the run; not for users to catch
+
+The last three below JobFailed are ActivityFailed as well where an activity failed so, ChildFailed where a child did.
 
 An error crosses Redis as a dict of plain values (`failure_payload`), never pickled, so that no process runs what
 another one stored.
@@ -42,6 +47,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 CODE_NOT_FOUND = 404
@@ -75,6 +81,34 @@ class MeshError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+# --- what users raise -------------------------------------------------------------------------------------------------
+
+
+class Fatal(Exception):
+    """Raised by users: what happened cannot be mended by trying again."""
+
+    code: int = CODE_FATAL
+
+
+class RetryAfter(Exception):
+    """Raised by users: try again, but not before so long.
+
+    The pause takes the place of the one the retry policy would make; its number of attempts still holds (where there is
+    no policy, that of `RetryPolicy()`). Any exception with an attribute `retry_after` is taken alike.
+
+    Args:
+        delay: a duration: seconds, a timedelta, or a text such as "2 minutes".
+    """
+
+    def __init__(self, delay: timedelta | float | str, message: str = "") -> None:
+        super().__init__(message)
+        self.retry_after = delay
+        self.message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.retry_after, self.message)
 
 
 # --- the caller's mistakes --------------------------------------------------------------------------------------------
@@ -229,16 +263,71 @@ class ActivityFailed(JobFailed):
     subject = "An activity of job"
 
 
-class RetriesExhausted(ActivityFailed):
-    """An activity raised as often as its policy allows."""
-
-    code = CODE_EXHAUSTED
-
-
 class ChildFailed(JobFailed):
     """A child workflow failed; `.job_id` is the child's."""
 
     subject = "Child job"
+
+
+class RetriesExhausted(JobFailed):
+    """It was run as often as its policy allows; `.__cause__` is what the last attempt failed with."""
+
+    code = CODE_EXHAUSTED
+
+
+class TimedOut(JobFailed, TimeoutError):
+    """It did not end within the time it was given for all its attempts; no retry applies."""
+
+    code = CODE_WORKFLOW_TIMEOUT
+
+
+class FatalFailure(JobFailed, Fatal):
+    """Its function raised `Fatal`, or an exception with that code; no retry applies."""
+
+    code = CODE_FATAL
+
+
+# Under their public names also what they are of: an activity's is an ActivityFailed too, a child's a ChildFailed.
+# Nested, so that all three are called the same where they are shown.
+_Exhausted = RetriesExhausted
+_TimedOut = TimedOut
+_Fatal = FatalFailure
+
+
+class _OfActivity:
+    class RetriesExhausted(ActivityFailed, _Exhausted):
+        """An activity raised as often as its policy allows."""
+
+    class TimedOut(ActivityFailed, _TimedOut):
+        """An activity did not end by its deadline."""
+
+    class FatalFailure(ActivityFailed, _Fatal):
+        """An activity raised `Fatal`."""
+
+
+class _OfChild:
+    class RetriesExhausted(ChildFailed, _Exhausted):
+        """A child failed as often as its policy allows."""
+
+    class TimedOut(ChildFailed, _TimedOut):
+        """A child ended by a deadline."""
+
+    class FatalFailure(ChildFailed, _Fatal):
+        """A child raised `Fatal`."""
+
+
+_KINDS: dict[tuple[type[JobFailed], int], type[JobFailed]] = {
+    (JobFailed, CODE_EXHAUSTED): RetriesExhausted,
+    (JobFailed, CODE_WORKFLOW_TIMEOUT): TimedOut,
+    (JobFailed, CODE_FATAL): FatalFailure,
+    (ActivityFailed, CODE_EXHAUSTED): _OfActivity.RetriesExhausted,
+    (ActivityFailed, CODE_WORKFLOW_TIMEOUT): _OfActivity.TimedOut,
+    (ActivityFailed, CODE_FATAL): _OfActivity.FatalFailure,
+    (ChildFailed, CODE_EXHAUSTED): _OfChild.RetriesExhausted,
+    (ChildFailed, CODE_WORKFLOW_TIMEOUT): _OfChild.TimedOut,
+    (ChildFailed, CODE_FATAL): _OfChild.FatalFailure,
+}
+"""What a failure with one of the final codes is raised as, by what failed."""
 
 
 # --- records, replay --------------------------------------------------------------------------------------------------
@@ -411,12 +500,6 @@ class MeshTimeout(MeshError, TimeoutError):
 # --- control flow -----------------------------------------------------------------------------------------------------
 
 
-class Fatal(Exception):
-    """Raised by users: what happened cannot be mended by trying again."""
-
-    code: int = CODE_FATAL
-
-
 class Suspended(BaseException):
     """Thrown into a run that is dropped from memory.
 
@@ -475,15 +558,27 @@ def failure_from_payload(
     cls: type[Failure] = JobFailed,  # type: ignore[assignment]  # a default for a type variable; mypy has no form for it
     job_id: str = "",
 ) -> Failure:
-    """Make the error again that `failure_payload` told; absent fields take their defaults."""
-    return cls(
+    """Make the error again that `failure_payload` told; absent fields take their defaults.
+
+    A failure with one of the final codes is raised as the subclass that says so (`RetriesExhausted`, `TimedOut`,
+    `FatalFailure`); what its last attempt failed with is its `__cause__`, as far as that is known.
+    """
+    code = int(payload.get("code", cls.code))
+    made: Any = _KINDS.get((cls, code), cls)
+    failure: Failure = made(
         str(payload.get("message", "")),
         job_id=job_id,
         type=str(payload.get("type", "Exception")),
-        code=int(payload.get("code", cls.code)),
+        code=code,
         attempts=int(payload.get("attempts", 1)),
         remote_traceback=str(payload.get("traceback", "")),
     )
+    cause = payload.get("cause")
+    if cause is None and made is not cls and code == CODE_EXHAUSTED:
+        cause = {**payload, "code": CODE_FAILED}
+    if cause is not None:
+        failure.__cause__ = failure_from_payload(cause, cls, job_id)
+    return failure
 
 
 def end_from_payload(payload: Mapping[str, Any], cls: type[JobFailed] = JobFailed, job_id: str = "") -> JobError:

@@ -39,6 +39,8 @@ class RetryPolicy:
         max_interval: no pause is longer.
         jitter: each pause is shortened by up to this share of it, at random (0 to 1).
         non_retryable: names of exception classes that end it at once (a class is taken by its name).
+        throw_on_error: False has the failure of an activity or a child returned to the workflow, as a dict of type,
+            message, code, attempts and stack, instead of raised.
     """
 
     max_attempts: int | None = 3
@@ -47,6 +49,7 @@ class RetryPolicy:
     max_interval: Duration = 120.0
     jitter: float = 0.0
     non_retryable: tuple[str | type[BaseException], ...] = ()
+    throw_on_error: bool = True
 
     def __post_init__(self) -> None:
         attempts = self.max_attempts
@@ -59,6 +62,8 @@ class RetryPolicy:
             raise InvalidOptions(f"coefficient is a number from 1 on; got {self.coefficient!r}", argument="coefficient")
         if not (_is_number(self.jitter) and 0 <= self.jitter <= 1):
             raise InvalidOptions(f"jitter is a number from 0 to 1; got {self.jitter!r}", argument="jitter")
+        if not isinstance(self.throw_on_error, bool):
+            raise InvalidOptions(f"True or False; got {self.throw_on_error!r}", argument="throw_on_error")
         duration_ms(self.initial, argument="initial")
         duration_ms(self.max_interval, argument="max_interval")
         object.__setattr__(self, "non_retryable", _class_names(self.non_retryable))
@@ -70,11 +75,36 @@ class RetryPolicy:
         pause = min(initial * self.coefficient ** min(attempts - 1, 64), ceiling)
         return int(pause * (1 - self.jitter * dice()))
 
+    def pause_ms(self, attempts: int, error: BaseException, *, dice: Callable[[], float] = _zero) -> int | None:
+        """The pause before a function that failed `attempts` times, now with `error`, is run again, in ms.
+
+        An error that names a pause itself (`RetryAfter`) gets that one.
+
+        Returns:
+            None if it is not run again.
+        """
+        if not self.grants(attempts, error):
+            return None
+        asked = asked_ms(error)
+        return self.delay_ms(attempts, dice=dice) if asked is None else asked
+
     def grants(self, attempts: int, error: BaseException) -> bool:
         """Whether a function that failed `attempts` times, now with `error`, is run again."""
+        limit = self._limit(error)
+        return (limit is None or attempts < limit) and self._is_retryable(error)
+
+    def is_used_up(self, attempts: int, error: BaseException) -> bool:
+        """Whether the function would be run again if only it had not failed so often."""
+        limit = self._limit(error)
+        asked_for = self is not ONCE or asked_ms(error) is not None
+        return asked_for and limit is not None and attempts >= limit and self._is_retryable(error)
+
+    def _limit(self, error: BaseException) -> int | None:
+        # Nobody asked for retries but the function itself: it gets as many as who asks and does not say how many.
+        return DEFAULT.max_attempts if self is ONCE and asked_ms(error) is not None else self.max_attempts
+
+    def _is_retryable(self, error: BaseException) -> bool:
         if is_final(error) or not isinstance(error, Exception):
-            return False
-        if self.max_attempts is not None and attempts >= self.max_attempts:
             return False
         names = {cls.__name__ for cls in type(error).__mro__} | {getattr(error, "type", "")}
         return names.isdisjoint(self.non_retryable)
@@ -103,6 +133,21 @@ ONCE = RetryPolicy(max_attempts=1)
 """No second attempt: what holds where nobody asked for retries."""
 
 
+DEFAULT = RetryPolicy()
+"""What holds where retries are asked for and nothing more is said."""
+
+
 def is_final(error: BaseException) -> bool:
     """Fatal errors and the codes 596, 597, 598 end a function at once, whatever its policy."""
     return isinstance(error, Fatal) or (isinstance(error, MeshError) and getattr(error, "code", None) in FINAL_CODES)
+
+
+def asked_ms(error: BaseException) -> int | None:
+    """The pause an error asks for by its attribute `retry_after`, in ms; None if it asks for none that can be read."""
+    asked: Any = getattr(error, "retry_after", None)
+    if asked is None or isinstance(asked, bool):
+        return None
+    try:
+        return duration_ms(int(asked) if isinstance(asked, str) and asked.isdecimal() else asked, argument="delay")
+    except InvalidOptions:
+        return None

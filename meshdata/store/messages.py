@@ -74,13 +74,14 @@ class Stepped(NamedTuple):
 
 class Leased(NamedTuple):
     """A lease: word OK or STALE; the ledger's number; attempts made before; the whole journal; positions of
-    the calls whose outcome is still to come from outside."""
+    the calls whose outcome is still to come from outside; what the last heartbeats of calls told."""
 
     word: str
     seq: int
     attempt: int
     entries: list[bytes]
     waits: list[str]
+    beats: dict[str, bytes]
 
 
 class Beat(NamedTuple):

@@ -333,7 +333,9 @@ class Store:
                 break
             entries.extend(piece)
         waits = [position.decode() for position in reply[5]]
-        return Leased(reply[0].decode(), reply[1], reply[2], entries, waits)
+        told = reply[6]
+        beats = {position.decode(): details for position, details in zip(told[::2], told[1::2], strict=True)}
+        return Leased(reply[0].decode(), reply[1], reply[2], entries, waits, beats)
 
     async def entries(self, run: str, start: int, count: int = 0) -> list[bytes]:
         """Journal entries from an index on; all of them when count is 0."""
@@ -564,6 +566,31 @@ class Store:
         answer = await self._script("reply", partition, run, pos, code, payload, delay_ms, stream, message)
         self._carried(partition, answer[1])
         return bool(answer[0] == b"OK")
+
+    async def heartbeat(self, run: str, pos: str, details: bytes) -> bool:
+        """Keep what an activity tells of its progress, for its next attempt. False: nobody waits for it any more."""
+        reply = await self._script("heartbeat", self._of(run), run, pos, details)
+        return bool(reply[0] == b"OK")
+
+    async def last_heartbeat(self, run: str, pos: str) -> bytes | None:
+        """What an earlier attempt of an activity told last."""
+        found: bytes | None = await self.command(self._of(run), "HGET", self._header_key(run), f"b:{pos}")
+        return found
+
+    async def is_awaited(self, run: str, pos: str) -> bool:
+        """Whether a run still waits for the outcome of a call."""
+        return bool(await self.command(self._of(run), "HEXISTS", self._header_key(run), f"w:{pos}"))
+
+    def _header_key(self, run: str) -> str:
+        dim, _, job = run.partition(" ")
+        return self._bases[self._of(run)] + (f"j:{job}" if dim == "0" else f"hj:{dim}:{job}")
+
+    async def time_ms(self, partition: int) -> int:
+        """The time by which everything of the namespace is counted."""
+        if self._clock is not None:
+            return self._clock()
+        seconds, micros = await self.command(partition, "TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
 
     # --- between partitions -------------------------------------------------------------------------------------------
 

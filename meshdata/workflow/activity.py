@@ -6,49 +6,24 @@ queue. Outside a workflow it is a plain call.
 
 import asyncio
 import functools
-import random
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
-from meshdata.engine.policy import ONCE, RetryPolicy, is_final
-from meshdata.errors import (
-    CODE_EXHAUSTED,
-    CODE_FATAL,
-    Fatal,
-    InvalidOptions,
-    MeshTimeout,
-    NotInWorkflow,
-    failure_payload,
-)
+from meshdata.engine.policy import ONCE, RetryPolicy
+from meshdata.errors import InvalidOptions, StoreError
+from meshdata.store.store import Store
+from meshdata.telemetry import get_logger
 from meshdata.values import Duration, check_entity, check_key, duration_ms, from_json, to_json
-from meshdata.workflow.call import Call, durable
+from meshdata.workflow.attempt import ActivityInfo, Limits, Pulse, attempt_once, info
+from meshdata.workflow.call import Call, durable, failure_as_value
 from meshdata.workflow.context import running
 from meshdata.workflow.function import Function, InThread
 from meshdata.workflow.runner import Run
 
+logger = get_logger(__name__)
+
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class ActivityInfo:
-    """What an activity may know of the call it serves.
-
-    Attributes:
-        job_id: "<entity>:<id>" of the workflow that called it.
-        attempt: 1 for the first run.
-        idempotency_key: the same for every run of this call; give it to services that know duplicates by such a key.
-    """
-
-    job_id: str
-    name: str
-    attempt: int
-    idempotency_key: str
-
-
-_info: ContextVar[ActivityInfo | None] = ContextVar("meshdata_activity", default=None)
 
 
 class Activity(Generic[P, R]):
@@ -61,6 +36,8 @@ class Activity(Generic[P, R]):
         retry: RetryPolicy | None = None,
         queue: str | None = None,
         timeout: Duration | None = None,
+        deadline: Duration | None = None,
+        heartbeat: Duration | None = None,
         name: str | None = None,
     ) -> None:
         if retry is not None and not isinstance(retry, RetryPolicy):
@@ -71,7 +48,9 @@ class Activity(Generic[P, R]):
             check_entity(queue, argument="queue")
         self.retry = retry or ONCE
         self.queue = queue
-        self.timeout_s = None if timeout is None else (duration_ms(timeout, argument="timeout") or 0) / 1000
+        self.timeout_s = _seconds(timeout, "timeout")
+        self.heartbeat_s = _seconds(heartbeat, "heartbeat")
+        self.deadline_ms = None if deadline is None else duration_ms(deadline, argument="deadline") or 0
         functools.update_wrapper(self, fn)
 
     @property
@@ -95,10 +74,8 @@ class Activity(Generic[P, R]):
             plain: Any = self.function.fn(*args, **kwargs)  # of a plain function its value, not a coroutine
             return plain  # type: ignore[no-any-return]
         self.function.bind(args, kwargs)
-        if self.queue is not None:
-            return self._on_queue(args, kwargs)
-        live = functools.partial(self._begin, args, kwargs)
-        return durable(self.name, "activity", self.name, live, decode=self._decode, inline=True)
+        call = self._on_queue(args, kwargs) if self.queue is not None else self._here(args, kwargs)
+        return call if self.retry.throw_on_error else failure_as_value(call)
 
     def _decode(self, payload: bytes) -> Any:
         return self.function.result(from_json(payload))
@@ -109,32 +86,65 @@ class Activity(Generic[P, R]):
         said: dict[str, Any] = {"a": list(args), "k": kwargs, "t": self.timeout_s}
         if self.retry is not ONCE:
             said["r"] = self.retry.to_data()
+        if self.heartbeat_s is not None:
+            said["h"] = self.heartbeat_s
+        if self.deadline_ms is not None:
+            said["d"] = self.deadline_ms
         body = to_json(said, argument="args")
 
         def live(run: Run, call: Call) -> None:
-            run.write("call", call.position, self.name, self.topic, body[:-1] + b',"n":%d}' % (call.attempts + 1))
+            asked = body[:-1] + b',"n":%d}' % (call.attempts + 1)
+            # The deadline is a timer of the store: it comes whether or not anybody serves the queue.
+            left = self.deadline_ms
+            if left is not None and call.first_ms is not None:
+                left = max(0, left - (run.now_ms - call.first_ms))
+            run.write("call", call.position, self.name, self.topic, asked, *([] if left is None else [left]))
 
         return durable(self.name, "activity", self.name, live, decode=self._decode)
 
     # --- here ---------------------------------------------------------------------------------------------------------
 
+    def _here(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        live = functools.partial(self._begin, args, kwargs)
+        return durable(self.name, "activity", self.name, live, decode=self._decode, inline=True)
+
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
         run.begin_inline()
+        if self.deadline_ms is not None and call.first_ms is None:
+            run.note_begin(call)  # whoever goes on with the run counts from here too
         call.task = run.host.spawn(self._attempt(args, kwargs, run, call))
 
     async def _attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
         try:
             work = functools.partial(self.function.run, run.host.in_thread, args, kwargs)
-            code, payload, delay = await attempt_once(
-                work, ActivityInfo(run.job, self.name, call.attempts + 1, _key(run.name, call.position)),
-                retry=self.retry, timeout_s=self.timeout_s,
+            limits = Limits(self.timeout_s, self.heartbeat_s, await self._left_s(run, call))
+            pulse = Pulse(functools.partial(run.beat, call))
+            told = run.beats.get(call.position)
+            about = ActivityInfo(
+                run.job, self.name, call.attempts + 1, _key(run.name, call.position),
+                None if told is None else from_json(told), pulse.beat,
             )  # fmt: skip
+            code, payload, pause = await attempt_once(work, about, retry=self.retry, limits=limits, pulse=pulse)
             if code == "try":
-                run.try_again(call, payload, delay)
+                pulse.flush()
+                run.try_again(call, payload, pause)
             else:
                 run.record(call, code, payload)
         finally:
             run.end_inline()
+
+    async def _left_s(self, run: Run, call: Call) -> float | None:
+        """How long the call has until its deadline."""
+        if self.deadline_ms is None:
+            return None
+        if call.first_ms is None:
+            return self.deadline_ms / 1000
+        passed = await run.host.store.time_ms(run.partition) - call.first_ms
+        return (self.deadline_ms - passed) / 1000
+
+
+def _seconds(value: Duration | None, argument: str) -> float | None:
+    return None if value is None else (duration_ms(value, argument=argument) or 0) / 1000
 
 
 def activity_topic(queue: str, name: str) -> str:
@@ -147,57 +157,67 @@ def _key(run: str, position: str) -> str:
     return f"{job}/{dimension}/{position}"
 
 
-async def attempt_once(
-    work: Callable[[], Coroutine[Any, Any, Any]], about: ActivityInfo, *, retry: RetryPolicy, timeout_s: float | None
-) -> tuple[str, bytes, int]:
-    """Run an activity's function once.
-
-    Returns:
-        What the journal gets: the code (ok, err, or try if it failed and is to be tried again), the result or the error
-        as JSON, and for try the pause in ms.
-    """
-    token = _info.set(about)
-    try:
-        return "ok", to_json(await _within(work, about, timeout_s), argument="result"), 0
-    except Exception as error:
-        attempt, code = about.attempt, None
-        if retry.grants(attempt, error):
-            payload = to_json(failure_payload(error, attempts=attempt), argument="error")
-            return "try", payload, retry.delay_ms(attempt, dice=random.random)
-        if isinstance(error, Fatal):
-            code = CODE_FATAL
-        elif retry is not ONCE and not is_final(error) and attempt == retry.max_attempts:
-            code = CODE_EXHAUSTED
-        return "err", to_json(failure_payload(error, code=code, attempts=attempt), argument="error"), 0
-    finally:
-        _info.reset(token)
-
-
-async def _within(work: Callable[[], Coroutine[Any, Any, Any]], about: ActivityInfo, timeout_s: float | None) -> Any:
-    if timeout_s is None:
-        return await work()
-    limit = asyncio.timeout(timeout_s)
-    try:
-        async with limit:
-            return await work()
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise MeshTimeout(f"activity {about.name} took longer than {timeout_s:g} s", job_id=about.job_id) from error
-
-
 async def attempt_for_another(
-    function: Function, run: str, position: str, body: bytes, in_thread: InThread
+    store: Store, function: Function, run: str, position: str, body: bytes, in_thread: InThread
 ) -> tuple[str, bytes, int]:
     """Run an activity that a workflow elsewhere asked for, as its message has it; see `attempt_once`."""
     said = from_json(body)
+    attempt, heartbeat_s = said["n"], said.get("h")
+    beats = _BeatsForAnother(store, run, position)
 
     async def work() -> Any:
         args, kwargs = function.arguments(list(said["a"]), said["k"])
         return await function.run(in_thread, args, kwargs)
 
-    about = ActivityInfo(run.partition(" ")[2], function.name, said["n"], _key(run, position))
-    return await attempt_once(work, about, retry=RetryPolicy.from_data(said.get("r")), timeout_s=said["t"])
+    if "d" in said and not await store.is_awaited(run, position):
+        return "err", b"null", 0  # it was asked for too long ago
+    # One that has to tell how it gets on may have told it before, in a process that died.
+    told = await store.last_heartbeat(run, position) if attempt > 1 or heartbeat_s is not None else None
+    about = ActivityInfo(
+        run.partition(" ")[2], function.name, attempt, _key(run, position),
+        None if told is None else from_json(told), beats.pulse.beat,
+    )  # fmt: skip
+    try:
+        outcome = await attempt_once(
+            work, about, retry=RetryPolicy.from_data(said.get("r")), limits=Limits(said["t"], heartbeat_s),
+            pulse=beats.pulse,
+        )  # fmt: skip
+        if outcome[0] == "try":
+            beats.pulse.flush()
+        return outcome
+    except asyncio.CancelledError:
+        if not beats.is_unwanted or beats.task.uncancel():
+            raise
+        return "err", b"null", 0
+    finally:
+        await asyncio.gather(*beats.writing)
+
+
+class _BeatsForAnother:
+    """Writes what an activity tells on behalf of a run elsewhere, and ends it when that has no use for it any more."""
+
+    def __init__(self, store: Store, run: str, position: str) -> None:
+        self.pulse = Pulse(self._begin)
+        self.task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # there is one: it runs this
+        self.writing: set[asyncio.Task[None]] = set()
+        self.is_unwanted = False
+        self._store, self._run, self._position = store, run, position
+
+    def _begin(self, details: bytes) -> None:
+        task = asyncio.create_task(self._write(details))
+        self.writing.add(task)
+        task.add_done_callback(self.writing.discard)
+
+    async def _write(self, details: bytes) -> None:
+        try:
+            is_kept = await self._store.heartbeat(self._run, self._position, details)
+        except StoreError:
+            logger.warning("a heartbeat could not be written", exc_info=True, extra={"run": self._run})
+            return
+        if not is_kept and not self.pulse.is_over:
+            self.is_unwanted = True
+            self.pulse.end()
+            self.task.cancel()
 
 
 class Options(TypedDict, total=False):
@@ -207,12 +227,17 @@ class Options(TypedDict, total=False):
         retry: how often a failed run is repeated; by default it is not.
         queue: the queue whose workers run it; by default the worker of the workflow does.
         timeout: how long one attempt may take.
+        deadline: how long all attempts may take together, with the pauses between them, counted from the first; it
+            goes on counting when another process takes the job over.
+        heartbeat: how long an attempt may be silent; see `activity.info().heartbeat`.
         name: what the journal calls it; by default the function's name.
     """
 
     retry: RetryPolicy | None
     queue: str | None
     timeout: Duration | None
+    deadline: Duration | None
+    heartbeat: Duration | None
     name: str | None
 
 
@@ -246,14 +271,10 @@ class ActivityDecorator:
         Raises:
             NotInWorkflow: no activity is running.
         """
-        found = _info.get()
-        if found is None:
-            raise NotInWorkflow("activity.info()")
-        return found
+        return info()
 
 
 activity: Final = ActivityDecorator()
-info = activity.info
 
 
 @overload

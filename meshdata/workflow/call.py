@@ -13,14 +13,13 @@ from meshdata.errors import (
     JobFailed,
     JobNotFound,
     MeshTimeout,
-    RetriesExhausted,
     UniqueViolation,
     end_from_payload,
     failure_from_payload,
 )
 from meshdata.store.messages import texts
 from meshdata.values import from_json
-from meshdata.workflow.context import current_path, current_run
+from meshdata.workflow.context import current_path, current_run, durable_codes
 from meshdata.workflow.journal import Entry
 
 Live = Callable[[Any, "Call"], None]
@@ -30,7 +29,21 @@ Live = Callable[[Any, "Call"], None]
 class Call:
     """One durable call of a run."""
 
-    __slots__ = ("attempts", "began", "decode", "future", "inline", "kind", "live", "name", "position", "state", "task")
+    __slots__ = (
+        "attempts",
+        "began",
+        "decode",
+        "first_ms",
+        "future",
+        "has_begun",
+        "inline",
+        "kind",
+        "live",
+        "name",
+        "position",
+        "state",
+        "task",
+    )
 
     def __init__(
         self,
@@ -50,9 +63,16 @@ class Call:
         self.inline = inline
         self.attempts = 0
         self.began = 0.0
+        self.first_ms: int | None = None  # when its first attempt began, once the journal says so
+        self.has_begun = False
         self.state = "new"
         self.future: asyncio.Future[Any] | None = None
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether the store cannot know of it."""
+        return self.inline and self.attempts == 0 and self.state != "waiting" and not self.has_begun
 
     def __str__(self) -> str:
         return label(self.kind, self.name)
@@ -90,7 +110,22 @@ def label(kind: str, name: str) -> str:
 SEPARATOR: Final = "\x1f"
 """Stands between the keys of a wait on several; no key holds it."""
 
-_ACTIVITY_CODES: Final = {597: RetriesExhausted}
+
+async def failure_as_value(call: Coroutine[Any, Any, Any]) -> Any:
+    """What a call gives whose policy says `throw_on_error=False`: its failure is a value too."""
+    try:
+        return await call
+    except JobFailed as error:
+        return {
+            "type": error.type,
+            "message": error.message,
+            "code": error.code,
+            "attempts": error.attempts,
+            "stack": error.remote_traceback,
+        }
+
+
+durable_codes.add(failure_as_value.__code__)
 
 
 def failure_of(entry: Entry, job: str) -> Exception:
@@ -99,7 +134,10 @@ def failure_of(entry: Entry, job: str) -> Exception:
         data = from_json(entry.payload)
         if entry.kind in ("child", "start", "hook"):
             return end_from_payload(data, ChildFailed, entry.name)
-        return failure_from_payload(data, _ACTIVITY_CODES.get(data.get("code", 0), ActivityFailed), job)
+        return failure_from_payload(data, ActivityFailed, job)
+    if entry.code == "timeout" and entry.kind == "activity":
+        late = {"type": "TimedOut", "message": f"activity {entry.name} did not end by its deadline", "code": 596}
+        return failure_from_payload(late, ActivityFailed, job)
     if entry.code == "timeout":
         return MeshTimeout(f"no signal {entry.name.replace(SEPARATOR, ' or ')!r} came in time", job_id=job)
     if entry.code == "exists":

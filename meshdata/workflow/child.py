@@ -7,7 +7,7 @@ from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions, JobError, JobInterrupted
 from meshdata.store.messages import StartJob
 from meshdata.values import Duration, check_entity, check_id, duration_ms, from_json, to_json
-from meshdata.workflow.call import Call, durable
+from meshdata.workflow.call import Call, durable, failure_as_value
 from meshdata.workflow.context import current_path, current_run
 from meshdata.workflow.function import Function
 from meshdata.workflow.home import Home
@@ -148,7 +148,8 @@ def _child(
         partition = run.host.store.keys.partition(job)
         run.write("child", parent_close, call.position, kind, partition, job, "start", *start.spec(""))
 
-    return durable(verb, kind, job, live, decode=home.decode if kind == "child" else from_json)
+    call = durable(verb, kind, job, live, decode=home.decode if kind == "child" else from_json)
+    return call if retry is None or retry.throw_on_error or kind != "child" else failure_as_value(call)
 
 
 def exec_child(

@@ -7,13 +7,13 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from meshdata.engine.policy import ONCE, RetryPolicy, is_final
+from meshdata.engine.policy import RetryPolicy, is_final
 from meshdata.errors import (
     CODE_EXHAUSTED,
     CODE_FAILED,
     CODE_FATAL,
     CODE_TIMEOUT,
-    Fatal,
+    FINAL_CODES,
     JobFailed,
     MeshError,
     StoreError,
@@ -95,13 +95,12 @@ class Endings:
     async def _failed(self, run: Run, error: BaseException) -> None:
         policy = run.policy
         attempts = run.attempt + 1
-        granted = policy.grants(attempts, error)
-        end = run.cancellation.end_by(error, run.journal, again=granted)
+        delay = policy.pause_ms(attempts, error, dice=random.random)
+        end = run.cancellation.end_by(error, run.journal, again=delay is not None)
         if end is not None:
             await self._finish(run, run.steps, "interrupted", "err", end, str(from_json(end)["message"]))
             return
-        if granted:
-            delay = policy.delay_ms(attempts, dice=random.random)
+        if delay is not None:
             logger.info("a run failed and will be tried again", extra={"job_id": run.job, "attempt": attempts})
             drop = run.failed_on(error)
             again = partial(
@@ -141,15 +140,12 @@ class Endings:
 
 def failure_code(error: BaseException, policy: RetryPolicy, attempts: int) -> int:
     """The code a failure is stored with: fatal, attempts used up, or plain."""
-    if isinstance(error, Fatal):
-        return CODE_FATAL
+    if is_final(error):
+        code = getattr(error, "code", CODE_FATAL)
+        return code if isinstance(code, int) and code in FINAL_CODES else CODE_FATAL
     if isinstance(error, TimeoutError):
         return CODE_TIMEOUT
-    if isinstance(error, MeshError) and is_final(error):
-        return error.code
-    if policy is not ONCE and policy.max_attempts is not None and attempts >= policy.max_attempts:
-        return CODE_EXHAUSTED
-    return CODE_FAILED
+    return CODE_EXHAUSTED if policy.is_used_up(attempts, error) else CODE_FAILED
 
 
 def _error_of(task: "asyncio.Task[Any]") -> BaseException | None:

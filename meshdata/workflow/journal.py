@@ -13,7 +13,7 @@ from meshdata.errors import CorruptRecord
 PATCH: Final = "patch"
 """Kind and position of entries that say which patches a run has taken, by their names; no outcomes of calls."""
 
-PARTIAL: Final = frozenset({"try", "due"})
+PARTIAL: Final = frozenset({"begin", "try", "due"})
 """Codes that are news of a call but not its end: a failed attempt, and that the next one is due."""
 
 

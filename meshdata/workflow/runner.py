@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 from meshdata.engine.policy import ONCE, RetryPolicy
 from meshdata.errors import (
@@ -83,6 +84,7 @@ class Run:
     __slots__ = (
         "__weakref__",
         "_cancelled",
+        "_failures",
         "_inline",
         "_issued",
         "_limit_told",
@@ -96,6 +98,7 @@ class Run:
         "active_at",
         "ahead",
         "attempt",
+        "beats",
         "began_at",
         "calls",
         "cancellation",
@@ -152,11 +155,13 @@ class Run:
         self._scheduled = False
         self._writing = False
         self._inline = 0
+        self._failures: WeakSet[Exception] | None = None  # those told to the function that it may still raise
         self._issued: dict[str, int] = {}
         self._notes: list[str] = []
         self._patches: dict[str, bool] = {}
         self.ahead: set[str] = set()  # calls that wait for what comes from outside, and are still to be made again
         self._limit_told = False
+        self.beats: dict[str, bytes] = {}  # what the last heartbeats of calls told, by their positions
 
     @property
     def name(self) -> str:
@@ -232,8 +237,10 @@ class Run:
         future = call.future = self.host.loop.create_future()
         self.calls[call.position] = call
         self.ahead.discard(call.position)
-        if self.policy is not ONCE:
+        if self._failures:
             self._issued[call.position] = self.journal.consumed
+        elif self._issued:  # what they might have followed from is forgotten
+            self._issued.clear()
         if self.journal.has_more:
             self.fresh.append(call)
             self.host.settler.ask(self)
@@ -260,7 +267,7 @@ class Run:
             return  # its outcome is on the way and will be passed over
         if call.task is not None:
             call.task.cancel()
-        if call.inline and call.attempts == 0 and call.state != "waiting" and not self.journal.has_news(call.position):
+        if call.is_unwritten and not self.journal.has_news(call.position):
             del self.calls[call.position]  # nothing was written of it
             self._progress()
             return
@@ -327,6 +334,9 @@ class Run:
         else:
             failure = failure_of(entry, self.job)
             failure.__mesh_entry__ = entry  # type: ignore[attr-defined]  # what a retry of the function drops
+            if self._failures is None:
+                self._failures = WeakSet()
+            self._failures.add(failure)
             future.set_exception(failure)
         return True
 
@@ -352,7 +362,11 @@ class Run:
         if call.state in ("cancelled", "void"):
             if call.state == "void" and not self.journal.has_news(entry.position):
                 self._forget(call)
+        elif entry.code == "begin":
+            call.first_ms = entry.ms
         elif entry.code == "try":
+            if call.first_ms is None:
+                call.first_ms = entry.ms - entry.took
             call.attempts += 1
             call.state = "waiting"
         else:
@@ -409,6 +423,8 @@ class Run:
         if self.dropped or self.over or call.position not in self.calls or call.state == "cancelled":
             return
         call.state = "written"
+        if self.beats.pop(call.position, None) is not None:
+            self.write("beat", call.position)
         self._own.append((call.position, call.kind, code, call.name, payload))
         took = self._took(call)
         self.write("done", call.position, call.kind, code, call.name, payload, *([took] if took else []))
@@ -419,6 +435,19 @@ class Run:
             return
         call.state = "waiting"
         self.write("try", call.position, call.name, payload, delay_ms, self._took(call))
+
+    def note_begin(self, call: Call) -> None:
+        """The first attempt of a call begins: have the journal say when."""
+        call.has_begun = True
+        self._own.append((call.position, call.kind, "begin", call.name, b"null"))
+        self.write("done", call.position, call.kind, "begin", call.name, b"null")
+
+    def beat(self, call: Call, details: bytes) -> None:
+        """A call's attempt tells how it gets on: keep that for the next one."""
+        if self.dropped or self.over or call.position not in self.calls or call.state == "cancelled":
+            return
+        self.beats[call.position] = details
+        self.write("beat", call.position, details)
 
     def _took(self, call: Call) -> int:
         """For how many ms this process has worked on a call."""

@@ -173,7 +173,7 @@ class _Calls:
         )
 
     def _attempts(self, entries: list[Entry]) -> Iterable[Attempt]:
-        for at, entry in enumerate(entry for entry in entries if entry.code != "due"):
+        for at, entry in enumerate(entry for entry in entries if entry.code not in ("begin", "due")):
             yield Attempt(
                 number=at + 1,
                 started=_time(entry.ms - entry.took),

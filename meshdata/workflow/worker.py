@@ -199,6 +199,7 @@ class Host:
             run.journal.extend(0, leased.entries)
             start = run.journal.next()
             run.ahead.update(leased.waits)
+            run.beats.update(leased.beats)
         except CorruptRecord as error:
             self.fail(run, error)
             return
@@ -421,7 +422,7 @@ class Host:
         self._at_work.add(claim)
         try:
             code, payload, delay = await attempt_for_another(
-                service.function, claim.run, message.position, message.body or b"", self.in_thread
+                self.store, service.function, claim.run, message.position, message.body or b"", self.in_thread
             )
             reply = partial(
                 self.store.reply, claim.run, message.position, code=code, payload=payload, delay_ms=delay,

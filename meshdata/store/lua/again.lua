@@ -44,6 +44,7 @@ if #ARGV > 11 then
   local journal, gone = journal_key(dim, job), {}
   for i = 12, #ARGV do gone[ARGV[i]] = true end
   for pos in pairs(gone) do
+    redis.call('HDEL', header, 'b:' .. pos)
     local wait = redis.call('HGET', header, 'w:' .. pos)
     if wait then
       redis.call('HDEL', header, 'w:' .. pos)

@@ -21,11 +21,13 @@ local due = redis.call('ZRANGEBYSCORE', base .. 'timers', '-inf', now, 'LIMIT', 
 for _, member in ipairs(due) do
   redis.call('ZREM', base .. 'timers', member)
   local what, rest = string.sub(member, 1, 1), string.sub(member, 3)
-  if what == 'd' then
+  if what == 'd' or what == 'e' then
     local pos, target = string.match(rest, '^(%S+) (.*)$')
     local dim, job = split_run(target)
     local wait = redis.call('HGET', header_key(dim, job), 'w:' .. pos)
-    if wait then fx.deliver(target, pos, PAYLOADS[string.match(wait, '^%S+')] or 'ok', 'null') end
+    if wait then
+      fx.deliver(target, pos, what == 'e' and 'timeout' or PAYLOADS[string.match(wait, '^%S+')] or 'ok', 'null')
+    end
   else
     local dim, job = split_run(rest)
     local h = redis.call('HMGET', header_key(dim, job), 'status', 'due')

@@ -26,9 +26,9 @@ if code ~= 'try' then return { fx.deliver(run, pos, code, payload) and 'OK' or '
 -- The wait stands on, now for its timer; an attempt that was run twice and failed twice counts once.
 local dim, job = split_run(run)
 local header = header_key(dim, job)
-local since, name = string.match(redis.call('HGET', header, 'w:' .. pos) or '', '^activity %d+ 0/?(%d*) (.*)$')
+local limit, since, name = string.match(redis.call('HGET', header, 'w:' .. pos) or '', '^activity %d+ ([02])/?(%d*) (.*)$')
 if not name then return { 'STALE', 0 } end
-redis.call('HSET', header, 'w:' .. pos, 'activity ' .. here .. ' 1/' .. now .. ' ' .. name)
+redis.call('HSET', header, 'w:' .. pos, 'activity ' .. here .. (limit == '2' and ' 3/' or ' 1/') .. now .. ' ' .. name)
 fx.set_timer('d ' .. pos .. ' ' .. run, now_up + tonumber(delay))
 local length, entry = append(dim, job, pos, 'activity', 'try', name, payload, fx.took(since))
 fx.notify(dim, job, length - 1, entry)

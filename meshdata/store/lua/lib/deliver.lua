@@ -1,5 +1,5 @@
 -- deliver: bring the outcome of something a run waits for. What is waited for stands in the header as
---   w:<position> = "<kind> <partition> <has timer>/<since> <name>"
+--   w:<position> = "<kind> <partition> <has timer>/<since> <name>"   (timer: 1 for its outcome, 2 a deadline, 3 both)
 -- and taking it out is the right to deliver, so every outcome arrives once: of a signal and its timeout, one.
 -- Returns true when this call delivered.
 --- @include fx
@@ -14,7 +14,9 @@ function fx.took(since) return since ~= '' and string.format('%.0f', math.max(0,
 -- Take the timer or the place in a signal's line away from a wait that is over.
 function fx.disarm(dim, job, pos, wait)
   local kind, partition, timer, since, name = string.match(wait, '^(%S+) (%S+) (%d)/?(%d*) (.*)$')
-  if timer == '1' then redis.call('ZREM', base .. 'timers', 'd ' .. pos .. ' ' .. dim .. ' ' .. job) end
+  local member = ' ' .. pos .. ' ' .. dim .. ' ' .. job
+  if timer == '1' or timer == '3' then redis.call('ZREM', base .. 'timers', 'd' .. member) end
+  if timer == '2' or timer == '3' then redis.call('ZREM', base .. 'timers', 'e' .. member) end
   if kind == 'wait' then fx.send(partition, { 'unwait', name, here .. ' ' .. pos .. ' ' .. dim .. ' ' .. job }) end
   if kind == 'any' then
     local partitions = string.gmatch(partition, '%d+')
@@ -57,6 +59,7 @@ function fx.deliver(run, pos, code, payload, key)
   if not wait then return false end
   redis.call('HDEL', header, 'w:' .. pos)
   local kind, name, ms = fx.disarm(dim, job, pos, wait)
+  if kind == 'activity' and code ~= 'due' then redis.call('HDEL', header, 'b:' .. pos) end
   if code ~= 'ok' and (kind == 'child' or kind == 'start') then
     local child = redis.call('HGET', header, 'c:' .. name)
     if child and string.match(child, '^%d+ (%S+)') == pos then redis.call('HDEL', header, 'c:' .. name) end

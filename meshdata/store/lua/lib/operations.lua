@@ -13,7 +13,7 @@ local function is_over(dim, job, pos)
     news = {}
     for _, entry in ipairs(redis.call('LRANGE', journal_key(dim, job), fx.seen, -1)) do
       local at, code = string.match(entry, '^%S+ (%S+) %S+ (%S+)')
-      if code ~= 'try' and code ~= 'due' then news[at] = true end
+      if code ~= 'try' and code ~= 'due' and code ~= 'begin' then news[at] = true end
     end
   end
   return news[pos]
@@ -85,10 +85,20 @@ function operations.child(a, dim, job)
   operations.ask(a, dim, job, a[3] .. ' ' .. a[1] .. ' ' .. policy)
 end
 
--- an activity for another worker: position, name, topic, body
+-- an activity for another worker: position, name, topic, body, and how many ms it has until its deadline, if any
 function operations.call(a, dim, job)
-  if not await(dim, job, a[1], 'activity', here, '0', a[2]) then return end
+  if not await(dim, job, a[1], 'activity', here, a[5] and '2' or '0', a[2]) then return end
+  if a[5] then fx.set_timer('e ' .. a[1] .. ' ' .. dim .. ' ' .. job, now_up + tonumber(a[5])) end
   redis.call('XADD', base .. 'q:' .. a[3], '*', 'a', dim .. ' ' .. job, 'p', a[1], 'b', a[4])
+end
+
+-- what an attempt of an activity tells of its progress: position, details; without details, it is over
+function operations.beat(a, dim, job)
+  if a[2] then
+    redis.call('HSET', header_key(dim, job), 'b:' .. a[1], a[2], 'loose', '1')
+  else
+    redis.call('HDEL', header_key(dim, job), 'b:' .. a[1])
+  end
 end
 
 -- the record: position, name, operation, arguments
@@ -117,6 +127,7 @@ end
 -- a wait nobody waits for any more: position
 function operations.cancel(a, dim, job)
   local header = header_key(dim, job)
+  redis.call('HDEL', header, 'b:' .. a[1])
   local wait = redis.call('HGET', header, 'w:' .. a[1])
   if not wait then return end
   redis.call('HDEL', header, 'w:' .. a[1])
