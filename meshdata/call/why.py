@@ -29,6 +29,8 @@ async def why(store: Store, entity: str, id: str) -> list[str]:
     info = job_info(entity, id, header)
     look = _Look(store, job, info.topic)
     said = await look.stands(info)
+    if "cancel" in header and not info.is_ended:
+        said.append("It was asked to cancel itself, and is still at it.")
     if not info.is_ended:
         said += await look.waits("0", info.waiting_for, runs=info.status == "running")
     for dimension in sorted((name[2:] for name in header if name.startswith("k:")), key=int):

@@ -325,7 +325,10 @@ class Run:
         future = call.future
         if future is None or future.done():
             return False
-        self._limit_told = call.kind == "timeout"
+        if call.kind == "timeout":
+            self._limit_told = True
+            # After the limit's own callback: by then it has cancelled its task, which can be seen.
+            self.host.loop.call_soon(self._limit_has_said_so, context=self.host.context)
         if entry.code == "ok":
             try:
                 future.set_result(call.decode(entry.payload))
@@ -339,6 +342,9 @@ class Run:
             self._failures.add(failure)
             future.set_exception(failure)
         return True
+
+    def _limit_has_said_so(self) -> None:
+        self._limit_told = False
 
     def _misfit(self, entry: Entry, call: Call | None, ended: str = "") -> ReplayError:
         """What the journal has, and what the function did there."""
@@ -560,7 +566,7 @@ class Run:
     @property
     def can_suspend(self) -> bool:
         """Whether dropping it from memory loses nothing: all its tasks wait on durable calls, if by way of others."""
-        return self.is_waiting and not self.fresh and not self._does_io()
+        return self.is_waiting and not self.fresh and not self._limit_told and not self._does_io()
 
     def _does_io(self) -> bool:
         """Whether one of its tasks waits on something that is neither durable nor of the run itself."""

@@ -289,3 +289,29 @@ async def test_why_tells_of_hooks_and_of_suspension(mesh: MeshData, eventually: 
     for key in ("hook", "main"):
         await mesh.signal(key, key)
     assert [await hooked, await handle.result(timeout=10)] == ["hook", "main"]
+
+
+async def test_why_tells_of_reservations_delays_and_requests_to_end(mesh: MeshData, eventually: Eventually) -> None:
+    async def stubborn() -> str:
+        try:
+            await workflow.wait_for("never")
+        except asyncio.CancelledError:
+            return str(await workflow.wait_for("after"))
+        return ""
+
+    await mesh.connect("stubborn", stubborn)
+    await mesh.exec(entity="stubborn", id="p", pending="1 hour", wait=False)
+    assert await _says(mesh, "stubborn", "p", "Its id is reserved until")
+    assert (await mesh.export("stubborn", "p")).status == -1
+    await mesh.exec(entity="stubborn", id="d", delay="1 hour", wait=False)
+    assert await _says(mesh, "stubborn", "d", "started with a delay: it begins")
+    await mesh.exec(entity="stubborn", id="c", wait=False)
+    await eventually(lambda: _waits_for(mesh, "stubborn", "c", 1))
+    await mesh.cancel("stubborn", "c")
+    await eventually(lambda: _says(mesh, "stubborn", "c", "a signal on after"))
+    assert await _says(mesh, "stubborn", "c", "asked to cancel itself")
+    export = await mesh.export("stubborn", "c")
+    assert export.timeline == []
+    for id in ("p", "d", "c"):
+        await mesh.interrupt("stubborn", id, suppress=True)
+        await mesh.flush("stubborn", id)
