@@ -15,7 +15,7 @@ from meshdata.store.messages import Argument, Outcome, StartJob
 from meshdata.values import Duration, from_json, mint_id
 from meshdata.workflow.child import check_args, check_kwargs, start_body, ttl_text
 from meshdata.workflow.home import topic_of
-from meshdata.workflow.starting import Conflict, check_conflict, delay_of, pending_of
+from meshdata.workflow.starting import Conflict, check_conflict, delay_of, limit_of, pending_of
 
 
 @dataclass(slots=True)
@@ -63,12 +63,14 @@ class Caller:
         conflict: Conflict | None = None,
         pending: Duration | None = None,
         delay: Duration | None = None,
+        limit: Duration | None = None,
     ) -> StartJob:
         """The start a call asks for.
 
         Args:
             name: the function's, where it is not the entity's.
             conflict, pending, delay: see `MeshData.exec`.
+            limit: after so long it fails, if it has not ended.
 
         Raises:
             InvalidOptions: an argument is wrong; nothing was written.
@@ -108,6 +110,8 @@ class Caller:
                 start.token = mint_id()
         if delay is not None:
             start.delay_ms = delay_of(delay)
+        if limit is not None:
+            start.limit = limit_of(limit)
         if pending is not None:
             start.pending = pending_of(pending, delay)
         return start

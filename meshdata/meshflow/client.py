@@ -31,6 +31,7 @@ class StartOptions(TypedDict, total=False):
             "restart" runs it anew if it is over, and raises JobExists while it lives.
         pending: only reserve the id, for so long; `handle.resume()` starts it.
         delay: start it so much later.
+        timeout: it fails, with code 596, if it has not ended so long after its begin; its children end with it.
     """
 
     id: str | None
@@ -42,6 +43,7 @@ class StartOptions(TypedDict, total=False):
     conflict: Conflict
     pending: Duration | None
     delay: Duration | None
+    timeout: Duration | None
 
 
 class Client:
@@ -135,6 +137,7 @@ class Client:
             FLOW, args, kwargs, served, name=name, id=mint_id() if id is None else id, ttl=options.get("ttl"),
             state=options.get("state"), hookable=options.get("hookable"), retry=options.get("retry"),
             conflict=options.get("conflict", "fail"), pending=options.get("pending"), delay=options.get("delay"),
+            limit=options.get("timeout"),
         )  # fmt: skip
         start.queue = queue
         begun = await mesh.caller.begin(start)

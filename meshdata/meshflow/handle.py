@@ -1,6 +1,6 @@
 """A handle on a workflow: await it, ask it, act on it."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from meshdata.call.caller import Served
@@ -11,6 +11,7 @@ from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
 from meshdata.meshflow.opening import Opening
 from meshdata.values import Duration, check_entity, from_json
+from meshdata.workflow.export import JobExport
 from meshdata.workflow.function import Function
 from meshdata.workflow.home import FLOW, decoder_of, topic_of
 
@@ -100,6 +101,12 @@ class WorkflowHandle(Generic[R]):
     async def interrupt(self, **options: Any) -> bool:
         """End it now, wherever it runs; see `MeshData.interrupt`."""
         return await (await self._opened()).interrupt(**options)
+
+    async def export(
+        self, *, allow: Collection[str] | None = None, block: Collection[str] | None = None, values: bool = True
+    ) -> JobExport:
+        """What it did, told as a story; see `MeshData.export`."""
+        return await (await self._opened()).export(allow=allow, block=block, values=values)
 
     async def resume(self) -> bool:
         """Start it now if it is reserved or was to start later; see `MeshData.resume`."""

@@ -26,6 +26,7 @@ class StartJob:
     origin: str = ""
     delay_ms: int | None = None
     pending: str = ""
+    limit: str = ""
     queue: str = ""
     token: str = ""
     seeds: Sequence[Argument] = ()
@@ -39,11 +40,20 @@ class StartJob:
 
     def _further(self) -> bytes:
         """What most starts leave out, packed into one argument: each argument costs the hot path."""
-        if not (self.origin or self.queue or self.token or self.parent or self.pending) and self.delay_ms is None:
+        if not (self.origin or self.queue or self.token or self.parent or self.pending or self.limit) and (
+            self.delay_ms is None
+        ):
             return b""
         delay = b"" if self.delay_ms is None else b"%d" % self.delay_ms
         awaited = b"1" if self.awaited else b""
-        rest = (self.origin.encode(), delay, self.queue.encode(), self.token.encode(), self.pending.encode())
+        rest = (
+            self.origin.encode(),
+            delay,
+            self.queue.encode(),
+            self.token.encode(),
+            self.pending.encode(),
+            self.limit.encode(),
+        )
         return b"".join(b"%d:%b" % (len(part), part) for part in (awaited, self.answer, *rest))
 
 

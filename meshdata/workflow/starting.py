@@ -66,3 +66,15 @@ def pending_of(pending: Duration | None, delay: Duration | None) -> str:
     if ms == 0:
         raise InvalidOptions("a reservation for 0 reserves nothing; leave pending out", argument="pending")
     return "inf" if ms is None else str(ms)
+
+
+def limit_of(limit: Duration | None) -> str:
+    """After how long a job fails that has not ended, as the scripts take it: ms, or '' for never.
+
+    Raises:
+        InvalidOptions: no duration, or one of nothing.
+    """
+    ms = None if limit is None else duration_ms(limit, argument="timeout", infinity=True)
+    if ms == 0:
+        raise InvalidOptions("within 0 nothing ends; leave timeout out", argument="timeout")
+    return "" if ms is None else str(ms)

@@ -323,3 +323,95 @@ async def test_a_client_refuses_what_is_wrong_before_anything_is_written(
         await call(client)
     assert caught.value.argument == argument
     assert not [key for key in keys() if not key.endswith("meta")]
+
+
+# --- when it begins, and when it must have ended ----------------------------------------------------------------------
+
+
+async def counted() -> int:
+    return int(await workflow.state.incr("runs"))
+
+
+async def test_a_start_may_attach_to_what_is_there_or_begin_it_anew_when_it_is_over(flow: Flow) -> None:
+    async def waits() -> str:
+        return str(await workflow.wait_for("go"))
+
+    client = flow.client()
+    first = await client.start(waits, id="one", ttl="1 minute")
+    attached = await client.start(waits, id="one", ttl="1 minute", conflict="attach")
+    with pytest.raises(JobExists):
+        await client.start(waits, id="one", ttl="1 minute", conflict="restart")
+    await flow.worker(waits)
+    await client.signal("go", "first")
+    assert await first == await attached == "first"
+    anew = await client.start(waits, id="one", ttl="1 minute", conflict="restart")
+    await client.signal("go", "second")
+    assert await anew.result(timeout=10) == "second"
+
+
+async def test_a_reserved_id_begins_when_it_is_resumed(flow: Flow) -> None:
+    await flow.worker(counted)
+    client = flow.client()
+    handle = await client.start(counted, id="later", ttl="1 minute", pending="1 minute", state={"runs": 41})
+    assert await handle.status() == "pending"
+    with pytest.raises(JobExists):
+        await client.start(counted, id="later")
+    assert await handle.resume()
+    assert await handle.result(timeout=10) == 42
+
+
+async def test_a_delayed_start_waits_for_its_time(flow: Flow) -> None:
+    await flow.worker(counted)
+    handle = await flow.client().start(counted, id="delayed", ttl="1 minute", delay="100 ms")
+    assert await handle.status() == "delayed"
+    assert await handle.result(timeout=10) == 1
+    info = await handle.info()
+    assert info.ended is not None and (info.ended - info.created).total_seconds() >= 0.1
+
+
+async def test_a_workflow_that_does_not_end_in_its_time_fails_with_its_children(
+    flow: Flow, eventually: Eventually
+) -> None:
+    async def child() -> None:
+        await workflow.wait_for("never")
+
+    async def parent() -> None:
+        await workflow.exec_child(child, id="kid", ttl="1 minute")
+
+    await flow.worker(parent, child)
+    client = flow.client()
+    handle = await client.start(parent, id="slow", ttl="1 minute", timeout="200 ms")
+    with pytest.raises(JobFailed) as caught:
+        await handle.result(timeout=10)
+    assert (caught.value.code, caught.value.type) == (596, "MeshTimeout")
+    assert "0.2 s" in caught.value.message
+    assert await handle.status() == "failed"
+
+    async def ended() -> bool:
+        return (await client.handle("kid").info()).is_ended
+
+    await eventually(ended)
+
+
+async def test_a_workflow_that_ends_in_its_time_leaves_no_timer(
+    flow: Flow, keys: Callable[[], set[str]], eventually: Eventually
+) -> None:
+    await flow.worker(counted)
+    client = flow.client()
+    assert await client.execute(counted, id="quick", ttl="1 minute", timeout="1 hour") == 1
+    assert await client.execute(counted, id="delayed", ttl="1 minute", timeout="1 hour", delay="10 ms") == 1
+    flushed = await client.start(counted, id="flushed", queue="nobody", timeout="1 hour")
+    await flushed.flush()
+    assert not [key for key in keys() if key.endswith(":timers")]
+
+
+async def test_the_time_of_a_delayed_workflow_counts_from_its_begin(flow: Flow) -> None:
+    async def sleeper() -> None:
+        await workflow.sleep_for("1 hour")
+
+    await flow.worker(sleeper)
+    handle = await flow.client().start(sleeper, id="z", ttl="1 minute", delay="150 ms", timeout="50 ms")
+    with pytest.raises(JobFailed, match=r"0\.05 s"):
+        await handle.result(timeout=10)
+    info = await handle.info()
+    assert info.ended is not None and (info.ended - info.created).total_seconds() >= 0.2

@@ -31,7 +31,9 @@ for _, member in ipairs(due) do
   else
     local dim, job = split_run(rest)
     local h = redis.call('HMGET', header_key(dim, job), 'status', 'due')
-    if what == 'p' then
+    if what == 'x' then
+      fx.time_out(job)
+    elseif what == 'p' then
       if h[1] == 'pending' then fx.flush(job) end
     elseif h[1] == 'backoff' then
       fx.requeue(dim, job)

@@ -6,7 +6,7 @@
 --- @include watch
 function fx.begin_job(job, at)
   local header, journal = header_key('0', job), journal_key('0', job)
-  local h = redis.call('HMGET', header, 'status', 'topic', 'fence')
+  local h = redis.call('HMGET', header, 'status', 'topic', 'fence', 'limit')
   redis.call('ZREM', base .. 'timers', (h[1] == 'pending' and 'p' or 'q') .. ' 0 ' .. job)
   if h[1] == 'pending' then
     for _, kind in ipairs({ 'j:', 'l:', 'r:' }) do redis.call('PERSIST', base .. kind .. job) end
@@ -18,6 +18,7 @@ function fx.begin_job(job, at)
   local message = redis.call('XADD', base .. 'q:' .. h[2], '*', 'r', '0 ' .. job, 'f', h[3], 't', at, 'b', body)
   redis.call('HSET', header, 'status', 'queued', 'message', 'q' .. message)
   redis.call('HDEL', header, 'due')
+  if h[4] then fx.set_timer('x 0 ' .. job, now_up + tonumber(h[4])) end
   if redis.call('EXISTS', fx.record_key(job)) == 1 then
     local watched = fx.watch(job)
     redis.call('HSET', fx.record_key(job), unpack(fx.stamp(job, {}, 'running')))

@@ -54,6 +54,8 @@ function fx.loose_ends(dim, job, header)
       children[#children + 1] = { name, partition, policy, all[i + 1] }
     elseif mark == 'e:' then
       remains[#remains + 1] = { name, all[i + 1] }
+    elseif all[i] == 'limit' then
+      redis.call('ZREM', base .. 'timers', 'x ' .. dim .. ' ' .. job)
     end
   end
   return hooks, children, remains
@@ -84,7 +86,7 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave
     append(dim, job, '0', 'end', code, '', payload)
   end
   -- What only a living run needs goes: a finished job is kept for its ttl, and there are many.
-  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose', 'due')
+  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose', 'due', 'limit')
   if dim == '0' then
     if ttl ~= h[2] then redis.call('HSET', header, 'ttl', ttl) end
     if redis.call('EXISTS', fx.record_key(job)) == 1 then

@@ -33,7 +33,7 @@ function fx.revoke(dim, job)
   if owner and owner ~= '' then redis.call('PUBLISH', base .. 'hint:' .. owner, 'x ' .. fence .. ' ' .. run) end
 end
 
-function fx.interrupt(job, payload, problem, descend, throw, ttl, asker)
+function fx.interrupt(job, payload, problem, descend, throw, ttl, asker, becomes)
   local status = redis.call('HGET', header_key('0', job), 'status')
   if not status or ended(status) then
     fx.answer(asker, status and 'ended' or 'notfound', '')
@@ -42,7 +42,7 @@ function fx.interrupt(job, payload, problem, descend, throw, ttl, asker)
   fx.revoke('0', job)
   local code, result = 'err', payload
   if throw == '0' then code, result, problem = 'ok', 'null', '' end
-  local hooks, children = fx.finish('0', job, 'interrupted', code, result, ttl, problem, true)
+  local hooks, children = fx.finish('0', job, becomes or 'interrupted', code, result, ttl, problem, true)
   for _, dim in ipairs(hooks) do
     fx.revoke(dim, job)
     local _, its = fx.finish(dim, job, 'interrupted', code, result, '', problem, true)
@@ -59,4 +59,13 @@ function fx.interrupt(job, payload, problem, descend, throw, ttl, asker)
   if descend == 'policy' then fx.close_children(job, children) end
   fx.answer(asker, 'ok', 'null')
   return 'OK'
+end
+
+-- A job whose time is up before it has ended fails, and its children end with it.
+function fx.time_out(job)
+  local limit = redis.call('HGET', header_key('0', job), 'limit')
+  if not limit then return end
+  local problem = 'it did not end within ' .. tonumber(limit) / 1000 .. ' s'
+  local payload = '{"type":"MeshTimeout","message":"' .. problem .. '","code":596,"attempts":1,"traceback":""}'
+  fx.interrupt(job, payload, problem, '1', '1', '', '', 'failed')
 end

@@ -9,7 +9,7 @@
 --   11 further    '' or, packed: await ('1' if the parent waits for the result), answer (what the parent gets at once
 --                 when it does not: its id as JSON), origin (job at the root of the tree), delay in ms, queue as the
 --                 caller named it, token (tells a start sent twice), pending (reserve the id only, for so many ms or
---                 'inf'); each '' for none
+--                 'inf'), limit (ms after its begin at which it fails); each '' for none
 --   12.. seed fields of the record, name and value in turn
 -- Returns CREATED, PENDING, EXISTS or DONE; with DONE the code and the result.
 --- @include fx
@@ -22,8 +22,8 @@
 local LAPSED_MS = 1000
 
 function fx.start_job(s)
-  local further = s[11] ~= '' and unpack_list(s[11]) or { '', '', '', '', '', '', '' }
-  local awaited, answer, origin, delay, queue, token, pending = unpack(further)
+  local further = s[11] ~= '' and unpack_list(s[11]) or { '', '', '', '', '', '', '', '' }
+  local awaited, answer, origin, delay, queue, token, pending, limit = unpack(further)
   local job, topic, body, policy, parent = s[1], s[2], s[3], s[9], s[10]
   local header = header_key('0', job)
   local old = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters', 'token')
@@ -75,6 +75,8 @@ function fx.start_job(s)
   field('await', awaited)
   field('origin', origin)
   field('token', token)
+  field('limit', limit)
+  field('loose', limit ~= '' and '1' or '')
   local run, due = '0 ' .. job, ''
   if stands ~= 'queued' and pending ~= 'inf' then
     due = string.format('%.0f', now_up + tonumber(pending ~= '' and pending or delay))
@@ -99,6 +101,7 @@ function fx.start_job(s)
     -- A record made before its job may have had a time to live: from now on its job's counts.
     if redis.call('PERSIST', fx.record_key(job)) == 1 then fx.keep_claims(job) end
   end
+  if limit ~= '' and stands == 'queued' then fx.set_timer('x ' .. run, now_up + tonumber(limit)) end
   if stands == 'delayed' then
     fx.set_timer('q ' .. run, due)
   elseif due ~= '' then
