@@ -29,6 +29,7 @@ MeshError
 │   └── CorruptRecord     stored bytes are not what their key promises
 ├── SearchError
 │   ├── IndexNotFound     404
+│   ├── IndexOutdated
 │   ├── QueryInvalid      400
 │   └── SearchUnavailable the server has no search module
 └── MeshTimeout           504  also a TimeoutError
@@ -467,6 +468,14 @@ class IndexNotFound(SearchError):
     """The entity has no index; create it with `mesh.create_index(Model)`."""
 
     code = CODE_NOT_FOUND
+
+
+class IndexOutdated(SearchError):
+    """The index was made by newer code than this process runs, and lacks fields of its model: `.missing` names them."""
+
+    def __init__(self, message: str, *, missing: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.missing = list(missing)
 
 
 class QueryInvalid(SearchError):

@@ -33,6 +33,7 @@ from meshdata.errors import InvalidOptions, JobError, JobNotFound, MeshError, Us
 from meshdata.search.aggregate import Aggregate
 from meshdata.search.find import Find
 from meshdata.search.index import Index
+from meshdata.search.verify import Verification, verify
 from meshdata.store.clock import Clock, HeldClock, held
 from meshdata.store.redis import Connections
 from meshdata.store.store import Store
@@ -665,17 +666,48 @@ class MeshData(RecordVerbs):
 
     # --- search -------------------------------------------------------------------------------------------------------
 
-    async def create_index(self, model: type[Any], *, entity: str | None = None) -> bool:
+    async def create_index(
+        self,
+        model: type[Any],
+        *,
+        entity: str | None = None,
+        force: bool = False,
+        hold: bool = False,
+        progress: "Callable[[float], None] | None" = None,
+    ) -> bool:
         """Build the index of a model's records, or change it to fit; queries use it from then on.
+
+        Fields that are new are added to the index there is; for any other change a new one is built beside it and used
+        once it is full. An index that newer code made is left as it is.
+
+        Args:
+            force: change it even so, to go back to an earlier model.
+            hold: only build it; `swap_index` makes queries use it.
+            progress: is told how far a build is, 0 to 1.
 
         Returns:
             Whether there was anything to do.
 
         Raises:
+            IndexOutdated: newer code made the index, and it lacks fields of this model.
             SearchUnavailable: this Redis has no search module.
         """
         self._need_open()
-        return await Index(self._store).create(self._registry.learn(model, entity))
+        schema = self._registry.learn(model, entity)
+        return await Index(self._store).create(schema, force=force, hold=hold, progress=progress)
+
+    async def swap_index(self, model: type[Any], *, entity: str | None = None) -> bool:
+        """Make queries use the index that `create_index(model, hold=True)` built; False if they do already."""
+        self._need_open()
+        return await Index(self._store).swap(self._registry.learn(model, entity))
+
+    async def verify_index(self, model: "type[Any] | str", *, limit: int = 1_000) -> Verification:
+        """Hold an index against the records: how many of each, and which records are not in it, and why."""
+        self._need_open()
+        if isinstance(model, str):
+            return await verify(self._store, check_entity(model), self._registry.schemas.get(model), limit=limit)
+        schema = self._registry.learn(model)
+        return await verify(self._store, schema.entity, schema, limit=limit)
 
     async def list_indexes(self) -> Any:
         """The indexes of this namespace."""

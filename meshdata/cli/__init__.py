@@ -39,7 +39,7 @@ app = typer.Typer(
 )
 demo_app = typer.Typer(help="See it work, on a Redis of its own.", no_args_is_help=True)
 dead_app = typer.Typer(help="Look at dead letters, put them back, drop them.", no_args_is_help=True)
-index_app = typer.Typer(help="Make, list and drop indexes.", no_args_is_help=True)
+index_app = typer.Typer(help="Build, show, swap, verify and drop indexes.", no_args_is_help=True)
 app.add_typer(demo_app, name="demo")
 app.add_typer(index_app, name="index")
 app.add_typer(dead_app, name="dead")
@@ -404,25 +404,65 @@ def each(
     _end(body(place, verb, entity, where or [], everything=everything, options=given, dry_run=dry_run, rate=rate))
 
 
+ModelArgument = Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="The model.", show_default=False)]
+
+
 @index_app.command("ls")
 def index_ls(url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False) -> None:
     """List the indexes of the namespace."""
-    from meshdata.cli.search import list_indexes
+    from meshdata.cli.index import list_indexes
 
     _end(list_indexes(Place(url, namespace, as_json)))
 
 
-@index_app.command("create")
-def index_create(
-    model: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="The model.", show_default=False)],
+@index_app.command("show")
+def index_show(
+    entity: EntityArgument, url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Tell all of an entity's indexes: fields, records, failures, which one is in use."""
+    from meshdata.cli.index import show_index
+
+    _end(show_index(Place(url, namespace, as_json), entity))
+
+
+@index_app.command("create", hidden=True)
+@index_app.command("build")
+def index_build(
+    model: ModelArgument,
+    force: Annotated[bool, typer.Option("--force", help="Even if newer code made the one in use.")] = False,
+    hold: Annotated[bool, typer.Option("--hold", help="Only build it; `index swap` makes queries use it.")] = False,
     url: UrlOption = None,
     namespace: NamespaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Build the index of a model, or change it to fit; safe to repeat."""
-    from meshdata.cli.search import create_index
+    from meshdata.cli.index import build_index
 
-    _end(create_index(Place(url, namespace, as_json), model))
+    _end(build_index(Place(url, namespace, as_json), model, force=force, hold=hold))
+
+
+@index_app.command("swap")
+def index_swap(
+    model: ModelArgument, url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Make queries use the index that `index build --hold` built."""
+    from meshdata.cli.index import swap_index
+
+    _end(swap_index(Place(url, namespace, as_json), model))
+
+
+@index_app.command("verify")
+def index_verify(
+    entity: EntityArgument,
+    limit: Annotated[int, typer.Option(min=0, help="Name at most so many records.")] = 100,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count records against documents, and name the records that are not in the index."""
+    from meshdata.cli.index import verify_index
+
+    _end(verify_index(Place(url, namespace, as_json), entity, limit=limit))
 
 
 @index_app.command("drop")
@@ -430,7 +470,7 @@ def index_drop(
     entity: EntityArgument, url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False
 ) -> None:
     """Remove an entity's index; its records stay."""
-    from meshdata.cli.search import drop_index
+    from meshdata.cli.index import drop_index
 
     _end(drop_index(Place(url, namespace, as_json), entity))
 

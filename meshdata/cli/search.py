@@ -1,4 +1,4 @@
-"""Records and indexes from the command line: find, and make, list or drop an index."""
+"""Records from the command line: find them by what they hold."""
 
 import re
 from typing import Any
@@ -6,8 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from meshdata.cli.output import NOT_FOUND, OK, Place, plain, show, value_of, with_mesh
-from meshdata.cli.serve import load
+from meshdata.cli.output import Place, show, value_of, with_mesh
 from meshdata.errors import InvalidOptions
 from meshdata.mesh import MeshData
 
@@ -69,46 +68,3 @@ def print_rows(items: list[dict[str, Any]], total: int) -> None:
     if items:
         console.print(table)
     Console(stderr=True, highlight=False).print(f"{len(items)} of {total}", style="dim")
-
-
-def list_indexes(place: Place) -> int:
-    """Print the indexes of the namespace."""
-
-    async def body(mesh: MeshData) -> None:
-        found = await mesh.list_indexes()
-        if place.as_json:
-            show(place, [plain(one) for one in found])
-            return
-        for one in found:
-            fields = ", ".join(f"{name} {kind}" for name, kind in one.fields.items() if not name.startswith("_"))
-            state = "" if one.current else " (being built)"
-            print(f"{one.entity}{state}\t{one.documents} records\t{fields}")
-        if not found:
-            Console(stderr=True).print("no indexes", style="dim")
-
-    return with_mesh(place, body)
-
-
-def create_index(place: Place, target: str) -> int:
-    """Build the index of a model given as module:Class, or change it to fit."""
-
-    async def body(mesh: MeshData) -> None:
-        model = load(target)
-        if not isinstance(model, type):
-            raise InvalidOptions(f"{target} is no class; name a model, like shop.models:User", argument="MODEL")
-        await mesh.create_index(model)
-        show(place, {"created": target} if place.as_json else f"{target} is indexed")
-
-    return with_mesh(place, body)
-
-
-def drop_index(place: Place, entity: str) -> int:
-    """Remove an entity's index; its records stay."""
-
-    async def body(mesh: MeshData) -> int:
-        there = await mesh.drop_index(entity)
-        words = f"dropped the index of {entity}" if there else f"{entity} has no index"
-        show(place, {"dropped": there} if place.as_json else words)
-        return OK if there else NOT_FOUND
-
-    return with_mesh(place, body)

@@ -29,6 +29,7 @@ from meshdata.search.tree import (
     Condition,
 )
 from meshdata.search.verbs import Report
+from meshdata.search.verify import Unindexed, Verification
 from meshdata.search.watch import Change, Watch
 
 __all__ = [
@@ -51,7 +52,9 @@ __all__ = [
     "Schema",
     "Tag",
     "Text",
+    "Unindexed",
     "Vector",
+    "Verification",
     "Watch",
     "avg",
     "by_day",

@@ -74,6 +74,7 @@ ERRORS = [
     "Fatal",
     "FatalFailure",
     "IndexNotFound",
+    "IndexOutdated",
     "InvalidOptions",
     "JobCancelled",
     "JobError",

@@ -370,6 +370,14 @@ def test_records_are_listed_found_and_flushed(shell: Shell) -> None:
 
     assert shell("index", "create", "corner_shop:User")[0] == 0
     assert [one["documents"] for one in shell("index", "ls")[1]] == [3]
+    assert shell("index", "verify", "user") == (
+        0,
+        {"entity": "user", "records": 3, "documents": 3, "unindexed": [], "whole": True},
+    )
+    assert shell("index", "show", "user")[1]["current"]
+    assert shell("index", "show", "nobody")[0] == 3
+    assert shell("index", "swap", "corner_shop:User") == (0, {"swapped": False})
+    assert shell("index", "build", "--hold", "corner_shop:User")[0] == 0
     code, page = shell("search", "user", "age>20", "--sort", "-age")
     assert (code, page["total"], [one["id"] for one in page["items"]]) == (0, 2, ["cy", "ann"])
     assert shell("search", "user", "nonsense=1")[0] == 2
