@@ -35,6 +35,7 @@ from meshdata.search.find import Find
 from meshdata.search.index import Index
 from meshdata.search.verify import Verification, verify
 from meshdata.store.clock import Clock, HeldClock, held
+from meshdata.store.large import LARGE_VALUE
 from meshdata.store.redis import Connections
 from meshdata.store.store import Store
 from meshdata.values import Duration, check_entity, check_id, check_key, duration_ms, to_json
@@ -69,6 +70,7 @@ HELD_BACK = "1000 days"
 """Both under a held clock: nobody's death is to be noticed, and a month is to pass without a million life signs."""
 
 MOST_PARTITIONS = 1024
+LEAST_LARGE_VALUE, MOST_LARGE_VALUE = 64, 512_000_000
 LEAST_LIFE_SIGN_MS = 100
 
 
@@ -89,6 +91,7 @@ class MeshData(RecordVerbs):
         linger: how long a waiting run stays in memory before it is suspended. By default a minute. (Under a
             `meshdata.testing.Clock`, which may be moved by months in a moment, both are years by default.)
         resident_limit: how many runs stay in memory.
+        large_value: bytes of an argument, a result or another outcome above which it is kept beside its journal.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class MeshData(RecordVerbs):
         life_sign: Duration | None = None,
         linger: Duration | None = None,
         resident_limit: int = 10_000,
+        large_value: int = LARGE_VALUE,
     ) -> None:
         environment = os.environ
         self.url = url if url is not None else environment.get("MESHDATA_URL", DEFAULT_URL)
@@ -117,6 +121,7 @@ class MeshData(RecordVerbs):
             wanted = int(wanted) if wanted.isdecimal() else wanted
         self._concurrency = _whole(wanted, "concurrency", 1, 100_000) or 100
         self._resident_limit = _whole(resident_limit, "resident_limit", 1, 10_000_000) or 1
+        self._large_value = _whole(large_value, "large_value", LEAST_LARGE_VALUE, MOST_LARGE_VALUE) or LARGE_VALUE
         is_held = isinstance(clock, HeldClock)
         life_sign, linger = _or_default(life_sign, LIFE_SIGN, is_held), _or_default(linger, LINGER, is_held)
         life_sign_ms = duration_ms(life_sign, argument="life_sign") or 0
@@ -158,8 +163,9 @@ class MeshData(RecordVerbs):
         connections = await Connections.open(self.url, name=f"meshdata {self.process}", clock=self._clock)
         try:
             self._store = await Store.open(
-                connections, self.namespace, process=self.process, partitions=self._partitions, clock=self._clock
-            )
+                connections, self.namespace, process=self.process, partitions=self._partitions, clock=self._clock,
+                large_value=self._large_value,
+            )  # fmt: skip
         except BaseException:
             await connections.aclose()
             raise

@@ -13,9 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from meshdata.store.large import LARGE_VALUE
+
 _INCLUDE = re.compile(r"^--- @include (\w+)$", re.MULTILINE)
 _LAZY = re.compile(r"^--- @lazy (\w+)$", re.MULTILINE)
 _NAME = re.compile(r"^--   (\w+|\.\.\.)(?:\s|$)")
+
+
+_LARGE_VALUE = re.compile(r"^(local LARGE_VALUE = )\d+", re.MULTILINE)
 
 
 class ScriptSource(Exception):
@@ -90,8 +95,8 @@ def _lazily(text: str, name: str, joined: dict[str, str]) -> str:
 
 
 @cache
-def load(name: str) -> Script:
-    """The script of `lua/<name>.lua`.
+def load(name: str, *, large_value: int = LARGE_VALUE) -> Script:
+    """The script of `lua/<name>.lua`; a payload of more than `large_value` bytes is kept beside its journal.
 
     Raises:
         ScriptSource: a part is missing or includes itself, or the head names no keys.
@@ -101,7 +106,7 @@ def load(name: str) -> Script:
     joined: dict[str, str] = {}
     _parts(text, f"lua/{name}.lua", joined, ())
     pieces = [_locals(keys, "KEYS") + _locals(arguments, "ARGV"), *joined.values(), _lazily(text, name, joined), text]
-    body = "\n".join(pieces)
+    body = _LARGE_VALUE.sub(rf"\g<1>{large_value}", "\n".join(pieces))
     return Script(name, body, hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest(), tuple(arguments))
 
 

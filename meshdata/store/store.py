@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from meshdata.errors import (
@@ -24,6 +25,7 @@ from meshdata.store.changes import Changes, Place
 from meshdata.store.crash import crash_points
 from meshdata.store.keys import FORMAT, Keys
 from meshdata.store.lane import ConnectionLost, Lane, ReplyError
+from meshdata.store.large import LARGE_VALUE, whole
 from meshdata.store.messages import Argument, Beat, Changed, Claim, Leased, Outcome, StartJob, Stepped
 from meshdata.store.outbox import Outbox
 from meshdata.store.redis import Connections
@@ -47,8 +49,9 @@ class Store:
     """One namespace on one Redis. Open it with `Store.open`, close the connections by `close`."""
 
     def __init__(
-        self, connections: Connections, keys: Keys, *, process: str, clock: Callable[[], int] | None = None
-    ) -> None:
+        self, connections: Connections, keys: Keys, *, process: str, clock: Callable[[], int] | None = None,
+        large_value: int = LARGE_VALUE,
+    ) -> None:  # fmt: skip
         self.connections = connections
         self.keys = keys
         self.partitions = keys.partitions
@@ -58,7 +61,7 @@ class Store:
         self._crash = crash_points()
         self._lanes: list[Lane] = [connections.lane(p) for p in range(keys.partitions)]
         self._bases = [keys.base(p) for p in range(keys.partitions)]
-        self._scripts = {name: scripts.load(name) for name in scripts.names()}
+        self._scripts = {name: scripts.load(name, large_value=large_value) for name in scripts.names()}
         self._outbox = Outbox(self)
         self.changes = Changes(self)
 
@@ -71,6 +74,7 @@ class Store:
         process: str,
         partitions: int | None = None,
         clock: Callable[[], int] | None = None,
+        large_value: int = LARGE_VALUE,
     ) -> "Store":
         """Join a namespace, or found it: its number of partitions is fixed by whoever comes first.
 
@@ -78,7 +82,8 @@ class Store:
             InvalidOptions: it has another number of partitions, or a format this version does not know.
             StoreUnavailable: Redis did not answer.
         """
-        store = cls(connections, Keys(namespace, partitions or 1), process=process, clock=clock)
+        make = partial(cls, connections, process=process, clock=clock, large_value=large_value)
+        store = make(Keys(namespace, partitions or 1))
         meta = store.keys.meta
         await store.command(0, "HSETNX", meta, "partitions", partitions or 1)
         await store.command(0, "HSETNX", meta, "format", FORMAT)
@@ -96,7 +101,7 @@ class Store:
                 argument="partitions",
             )
         if count != store.partitions:
-            store = cls(connections, Keys(namespace, count), process=process, clock=clock)
+            store = make(Keys(namespace, count))
         return store
 
     async def close(self) -> None:
@@ -326,7 +331,7 @@ class Store:
         reply = await self._script(
             "lease", partition, claim.run, claim.fence, self.process, claim.stream, claim.message, LEASE_ENTRIES
         )
-        entries: list[bytes] = reply[4]
+        entries = await self._whole(claim.run, reply[4])
         while len(entries) < reply[3]:
             piece = await self.entries(claim.run, len(entries), LEASE_ENTRIES)
             if not piece:
@@ -343,7 +348,14 @@ class Store:
         dim, _, job = run.partition(" ")
         key = f"{self._bases[partition]}" + (f"l:{job}" if dim == "0" else f"hl:{dim}:{job}")
         found: list[bytes] = await self.command(partition, "LRANGE", key, start, start + count - 1 if count else -1)
-        return found
+        return await self._whole(run, found)
+
+    async def _whole(self, run: str, entries: list[bytes]) -> list[bytes]:
+        """Entries with their large payloads, which are kept beside the journal."""
+        partition = self._of(run)
+        dim, _, job = run.partition(" ")
+        key = f"{self._bases[partition]}" + (f"v:{job}" if dim == "0" else f"hv:{dim}:{job}")
+        return await whole(entries, key, partial(self.command, partition))
 
     async def header(self, run: str) -> dict[str, bytes]:
         """A run's header, empty if there is none."""

@@ -53,7 +53,12 @@ if #ARGV > 11 then
   end
   local kept = {}
   for _, entry in ipairs(redis.call('LRANGE', journal, 0, -1)) do
-    if not gone[string.match(entry, '^%S+ (%S+) ')] then kept[#kept + 1] = entry end
+    if not gone[string.match(entry, '^%S+ (%S+) ')] then
+      kept[#kept + 1] = entry
+    else
+      local large = string.match(entry, '^[^\n]*\n\1(%d+) ')
+      if large then redis.call('HDEL', fx.large_key(dim, job), large) end
+    end
   end
   redis.call('DEL', journal)
   fx.in_parts('RPUSH', journal, kept)

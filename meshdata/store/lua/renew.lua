@@ -66,7 +66,7 @@ local function give_back(kind, keys, partitions, payload)
 end
 
 local keeps_request = told == '0' and h[7]
-local entries, request = redis.call('LRANGE', journal, keeps_request and 0 or consumed, -1), nil
+local entries, request = fx.whole(dim, job, redis.call('LRANGE', journal, keeps_request and 0 or consumed, -1)), nil
 local untold = keeps_request and tonumber(consumed) or 0
 for i = #entries, 1, -1 do -- the last one first, because each goes to the head of its line
   local pos, kind, code, name, payload = string.match(entries[i], '^%S+ (%S+) (%S+) (%S+) ([^\n]*)\n(.*)$')
@@ -78,7 +78,7 @@ for i = #entries, 1, -1 do -- the last one first, because each goes to the head 
 end
 
 local name = string.match(redis.call('LINDEX', journal, 0), '^%S+ %S+ %S+ %S+ ([^\n]*)')
-redis.call('DEL', journal)
+redis.call('DEL', journal, fx.large_key(dim, job))
 append(dim, job, '0', 'start', 'ok', name, body)
 redis.call('HDEL', header, 'attempt', 'deaths', 'cancel')
 redis.call('HSET', header, 'seq', '0', 'runs', (tonumber(h[6]) or 1) + 1)
@@ -89,7 +89,7 @@ if keeps_request and request then
   fx.requeue(dim, job)
 else
   local f = string.format('%.0f', redis.call('HINCRBY', header, 'fence', 1))
-  local id = redis.call('XADD', base .. 'q:' .. h[5], '*', 'r', run, 'f', f, 't', now, 'b', body)
+  local id = fx.queue_new(h[5], run, f, now, body)
   redis.call('HSET', header, 'status', 'queued', 'owner', '', 'message', 'q' .. id)
 end
 return { 'OK', fx.outbox }

@@ -23,6 +23,6 @@ if not h[1] then
   local code, payload = string.match(answer, '^(%l+)\n(.*)$')
   return { 'DONE', code, payload }
 end
-if ended(h[1]) then return { 'DONE', h[2], stored(h[3], journal_key(split_run(run))) } end
+if ended(h[1]) then return { 'DONE', h[2], stored(h[3], split_run(run)) } end
 if waiter ~= '' then fx.add_waiter(header, h[4], waiter) end
 return { 'PENDING', '', '' }

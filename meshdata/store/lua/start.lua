@@ -26,7 +26,7 @@ local job, policy = ARGV[3], ARGV[11]
 if policy == 'attach' then
   -- The commonest answer first: it is over, and that is all there is to do.
   local h = redis.call('HMGET', base .. 'j:' .. job, 'status', 'code', 'result')
-  if ended(h[1]) then return { 'DONE', h[2], stored(h[3], base .. 'l:' .. job), 0 } end
+  if ended(h[1]) then return { 'DONE', h[2], stored(h[3], '0', job), 0 } end
 end
 local spec = {}
 for i = 3, #ARGV do spec[i - 2] = ARGV[i] end

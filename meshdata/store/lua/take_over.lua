@@ -50,7 +50,7 @@ local function put_back_run(dim, job)
     local start = redis.call('LINDEX', journal_key(dim, job), 0) or ''
     local h = redis.call('HMGET', header, 'topic', 'ttl', 'hookable')
     redis.call('XADD', base .. 'dead', 'MAXLEN', '~', 10000, '*', 'run', dim .. ' ' .. job, 'error', problem,
-      'body', string.match(start, '^[^\n]*\n(.*)$') or '', 'topic', h[1] or '', 'ttl', h[2] or '',
+      'body', fx.get_large(dim, job, string.match(start, '^[^\n]*\n(.*)$') or ''), 'topic', h[1] or '', 'ttl', h[2] or '',
       'hookable', h[3] or '', 'name', string.match(start, '^%S+ %S+ %S+ %S+ ([^\n]*)') or '')
     redis.call('HINCRBY', header, 'fence', 1)
     fx.finish(dim, job, 'failed', 'err', payload, '', problem)

@@ -14,6 +14,7 @@
 --- @include signals
 --- @include finish
 --- @include children
+--- @include large
 --- @include start_job
 --- @include begin_job
 --- @include start_hook

@@ -4,18 +4,20 @@
 --- @include keys
 --- @include now
 --- @include watch
+--- @include queue_new
+--- @include large
 function fx.begin_job(job, at)
   local header, journal = header_key('0', job), journal_key('0', job)
   local h = redis.call('HMGET', header, 'status', 'topic', 'fence', 'limit')
   redis.call('ZREM', base .. 'timers', (h[1] == 'pending' and 'p' or 'q') .. ' 0 ' .. job)
   if h[1] == 'pending' then
-    for _, kind in ipairs({ 'j:', 'l:', 'r:' }) do redis.call('PERSIST', base .. kind .. job) end
+    for _, kind in ipairs({ 'j:', 'l:', 'r:', 'v:' }) do redis.call('PERSIST', base .. kind .. job) end
     fx.keep_claims(job)
   end
   local start = redis.call('LINDEX', journal, 0)
   redis.call('LSET', journal, 0, at .. string.sub(start, string.find(start, ' ', 1, true), -1))
-  local body = string.sub(start, string.find(start, '\n', 1, true) + 1)
-  local message = redis.call('XADD', base .. 'q:' .. h[2], '*', 'r', '0 ' .. job, 'f', h[3], 't', at, 'b', body)
+  local body = fx.get_large('0', job, string.sub(start, string.find(start, '\n', 1, true) + 1))
+  local message = fx.queue_new(h[2], '0 ' .. job, h[3], at, body)
   redis.call('HSET', header, 'status', 'queued', 'message', 'q' .. message)
   redis.call('HDEL', header, 'due')
   if h[4] then fx.set_timer('x 0 ' .. job, now_up + tonumber(h[4])) end

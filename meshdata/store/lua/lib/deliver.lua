@@ -33,7 +33,8 @@ function fx.notify(dim, job, index, entry)
   local state = redis.call('HMGET', header_key(dim, job), 'owner', 'status', 'fence')
   if state[1] and state[1] ~= '' then
     local hint = 'o ' .. index .. '/' .. state[3] .. ' ' .. run
-    if #entry <= INLINE_HINT then hint = hint .. '\n' .. entry end
+    -- What stands for a large payload says nothing to a process: it reads the journal.
+    if #entry <= INLINE_HINT and not string.find(entry, '\n\1', 1, true) then hint = hint .. '\n' .. entry end
     redis.call('SADD', base .. 'wake:' .. state[1], run)
     redis.call('PUBLISH', base .. 'hint:' .. state[1], hint)
   elseif state[2] == 'waiting' then

@@ -20,6 +20,7 @@ function fx.expire(job, at)
   redis.call(command, base .. 'j:' .. job, value)
   redis.call(command, base .. 'l:' .. job, value)
   redis.call(command, base .. 'r:' .. job, value)
+  redis.call(command, base .. 'v:' .. job, value)
   if redis.call('HEXISTS', base .. 'r:' .. job, '_claims') == 1 then fx.expire_claims(job, command, value) end
 end
 
@@ -101,6 +102,7 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave
   else
     redis.call('PEXPIRE', header, HOOK_KEEP_MS)
     redis.call('PEXPIRE', journal_key(dim, job), HOOK_KEEP_MS)
+    redis.call('PEXPIRE', base .. 'hv:' .. dim .. ':' .. job, HOOK_KEEP_MS)
     local main = header_key('0', job)
     redis.call('HDEL', main, 'k:' .. dim)
     -- The children a hook leaves behind are the job's.

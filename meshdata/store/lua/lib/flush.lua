@@ -5,6 +5,7 @@
 --- @include keys
 --- @include ended
 --- @include watch
+--- @include large
 function fx.drop_run(dim, job)
   local header = header_key(dim, job)
   local h = redis.call('HMGET', header, 'owner', 'waiters', 'status', 'parent')
@@ -34,12 +35,12 @@ function fx.flush(job)
     for _, child in ipairs(its) do children[#children + 1] = child end
   end
   for dim = 1, dims do
-    removed = removed + redis.call('DEL', header_key(tostring(dim), job), journal_key(tostring(dim), job))
+    removed = removed + redis.call('DEL', header_key(tostring(dim), job), journal_key(tostring(dim), job), fx.large_key(tostring(dim), job))
   end
   fx.flush_children(job, children)
   fx.release_claims(job)
   local watched = fx.watch(job)
-  removed = removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job)
+  removed = removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job, fx.large_key('0', job))
   if watched then fx.changed(watched) end
   return removed
 end

@@ -27,7 +27,7 @@ function fx.revoke(dim, job)
   if run == fx.stepping then fx.stopped = true end
   redis.call('ZREM', base .. 'timers', 'q ' .. run, 'p ' .. run)
   if h[2] == 'pending' then
-    for _, kind in ipairs({ 'j:', 'l:', 'r:' }) do redis.call('PERSIST', base .. kind .. job) end
+    for _, kind in ipairs({ 'j:', 'l:', 'r:', 'v:' }) do redis.call('PERSIST', base .. kind .. job) end
     fx.keep_claims(job)
   end
   if owner and owner ~= '' then redis.call('PUBLISH', base .. 'hint:' .. owner, 'x ' .. fence .. ' ' .. run) end

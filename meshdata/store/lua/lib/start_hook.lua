@@ -5,6 +5,8 @@
 --- @include append
 --- @include ended
 --- @include first_fence
+--- @include queue_new
+--- @include large
 function fx.start_hook(job, topic, body, name, waiter, asker)
   local header = header_key('0', job)
   local h = redis.call('HMGET', header, 'status', 'hookable', 'ttl', 'hooks', 'expire_at')
@@ -21,7 +23,7 @@ function fx.start_hook(job, topic, body, name, waiter, asker)
     -- An open job's keys must not expire under a hook: the last hook to end lets time run on.
     local left = redis.call('PTTL', header)
     redis.call('HSET', header, 'expire_at', string.format('%.0f', now_n + left))
-    for _, kind in ipairs({ 'j:', 'l:', 'r:' }) do redis.call('PERSIST', base .. kind .. job) end
+    for _, kind in ipairs({ 'j:', 'l:', 'r:', 'v:' }) do redis.call('PERSIST', base .. kind .. job) end
     fx.keep_claims(job)
   end
   local dim = redis.call('HINCRBY', header, 'dims', 1)
@@ -29,9 +31,9 @@ function fx.start_hook(job, topic, body, name, waiter, asker)
   redis.call('HSET', header, 'k:' .. dim, name, 'loose', '1')
   local hook = header_key(tostring(dim), job)
   -- An earlier job of this id may have left its hooks' results, which are kept for an hour.
-  redis.call('DEL', hook, journal_key(tostring(dim), job))
+  redis.call('DEL', hook, journal_key(tostring(dim), job), fx.large_key(tostring(dim), job))
   local fence, run = first_fence(), dim .. ' ' .. job
-  local message = redis.call('XADD', base .. 'q:' .. topic, '*', 'r', run, 'f', fence, 't', now, 'b', body)
+  local message = fx.queue_new(topic, run, fence, now, body)
   redis.call('HSET', hook, 'status', 'queued', 'fence', fence, 'seq', '0', 'owner', '', 'topic', topic, 'created', now,
     'name', name, 'message', 'q' .. message)
   if waiter ~= '' then redis.call('HSET', hook, 'waiters', waiter) end

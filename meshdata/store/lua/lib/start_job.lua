@@ -19,6 +19,8 @@
 --- @include first_fence
 --- @include pack
 --- @include stored
+--- @include queue_new
+--- @include large
 local LAPSED_MS = 1000
 
 function fx.start_job(s)
@@ -32,11 +34,12 @@ function fx.start_job(s)
   if status and policy == 'own' then
     if redis.call('HGET', header, 'parent') == parent then
       local first = redis.call('LINDEX', journal_key('0', job), 0) or ''
-      if status ~= 'failed' and status ~= 'interrupted' and string.sub(first, -#body - 1) == '\n' .. body then
+      local known = fx.get_large('0', job, string.match(first, '\n(.*)$') or '')
+      if status ~= 'failed' and status ~= 'interrupted' and known == body then
         if awaited ~= '1' then
           fx.answer(parent, 'ok', answer)
         elseif status == 'completed' then
-          fx.answer(parent, old[2], stored(old[3], journal_key('0', job)))
+          fx.answer(parent, old[2], stored(old[3], '0', job))
         end
         return 'PENDING', '', ''
       end
@@ -57,7 +60,7 @@ function fx.start_job(s)
     if again and refuses then return 'PENDING', '', '' end
     if parent ~= '' then fx.answer(parent, 'exists', '') end
     if refuses then return 'EXISTS', '', '' end
-    if ended(status) then return 'DONE', old[2], stored(old[3], journal_key('0', job)) end
+    if ended(status) then return 'DONE', old[2], stored(old[3], '0', job) end
     if s[8] ~= '' then fx.add_waiter(header, old[4], s[8]) end
     return 'PENDING', '', ''
   end
@@ -83,7 +86,7 @@ function fx.start_job(s)
     field('due', due)
   end
   if stands == 'queued' then
-    field('message', 'q' .. redis.call('XADD', base .. 'q:' .. topic, '*', 'r', run, 'f', fence, 't', now, 'b', body))
+    field('message', 'q' .. fx.queue_new(topic, run, fence, now, body))
   end
   redis.call('HSET', header, unpack(fields))
   append('0', job, '0', 'start', 'ok', s[4], body)
