@@ -1,7 +1,7 @@
 """Other jobs from inside a workflow: children, hooks, interrupts. Each has its effect once, together with its entry."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, Unpack, overload
 
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions, JobError, JobInterrupted
@@ -15,13 +15,15 @@ from meshdata.workflow.request import check_reason, end_from_outside
 from meshdata.workflow.runner import Run
 from meshdata.workflow.starting import (
     CHILD_CONFLICTS,
-    Conflict,
+    ChildOptions,
     ParentClose,
+    check_child_options,
     check_conflict,
     check_parent_close,
     delay_of,
 )
 
+R = TypeVar("R")
 Target = str | Callable[..., Any]
 
 
@@ -106,16 +108,15 @@ def _child(
     kind: str,
     target: Target,
     args: Sequence[Any],
-    kwargs: dict[str, Any] | None,
-    id: str | None,
-    queue: str | None,
-    ttl: Duration | None,
-    retry: RetryPolicy | None,
-    state: dict[str, Any] | None,
-    conflict: Conflict | None,
-    delay: Duration | None,
+    kwargs: Mapping[str, Any] | None,
+    options: ChildOptions,
     parent_close: ParentClose,
 ) -> Coroutine[Any, Any, Any]:
+    check_child_options(verb, options)
+    id, queue, ttl = options.get("id"), options.get("queue"), options.get("ttl")
+    retry, state = options.get("retry"), options.get("state")
+    conflict, delay = options.get("conflict"), options.get("delay")
+    parent_close = options.get("parent_close", parent_close)
     run = current_run(verb)
     check_parent_close(parent_close)
     home = home_of(target, run, queue)
@@ -152,57 +153,49 @@ def _child(
     return call if retry is None or retry.throw_on_error or kind != "child" else failure_as_value(call)
 
 
+@overload
+def exec_child(
+    target: Callable[..., Coroutine[Any, Any, R]], args: Sequence[Any] = (), *,
+    kwargs: Mapping[str, Any] | None = None, **options: Unpack[ChildOptions],
+) -> Coroutine[Any, Any, R]: ...  # fmt: skip
+@overload
+def exec_child(
+    target: str, args: Sequence[Any] = (), *, kwargs: Mapping[str, Any] | None = None,
+    **options: Unpack[ChildOptions],
+) -> Coroutine[Any, Any, Any]: ...  # fmt: skip
+@overload
+def exec_child(
+    target: Callable[..., R], args: Sequence[Any] = (), *, kwargs: Mapping[str, Any] | None = None,
+    **options: Unpack[ChildOptions],
+) -> Coroutine[Any, Any, R]: ...  # fmt: skip
 def exec_child(
     target: Target,
     args: Sequence[Any] = (),
     *,
-    kwargs: dict[str, Any] | None = None,
-    id: str | None = None,
-    queue: str | None = None,
-    ttl: Duration | None = None,
-    retry: RetryPolicy | None = None,
-    state: dict[str, Any] | None = None,
-    conflict: Conflict | None = None,
-    delay: Duration | None = None,
-    parent_close: ParentClose = "terminate",
+    kwargs: Mapping[str, Any] | None = None,
+    **options: Unpack[ChildOptions],
 ) -> Coroutine[Any, Any, Any]:
     """Run a further job and await its result.
 
     Args:
-        target: an entity by name, an Entity, or a function served here.
-        id: the child's id; by default one made of this job and the call's place in it.
-        conflict: when the id is taken: "fail", the default, raises JobExists; "restart" runs it anew if it is over.
-        delay: start it so much later.
-        parent_close: what becomes of it if this job ends first, however: "terminate", the default, interrupts it,
-            "cancel" asks it to end, "abandon" lets it go on.
+        target: an entity by name, an Entity, or a function; `workflow.child` is the form that checks argument types.
+        options: see `ChildOptions`.
 
     Raises:
         ChildFailed: it failed, `.code` says how. JobInterrupted, JobCancelled: it was interrupted, or ended when asked.
         JobExists: the id is taken. InvalidOptions: the arguments do not fit its function, where that is known.
     """
-    return _child(
-        "exec_child", "child", target, args, kwargs, id, queue, ttl, retry, state, conflict, delay, parent_close
-    )
+    return _child("exec_child", "child", target, args, kwargs, options, "terminate")
 
 
 def start_child(
     target: Target,
     args: Sequence[Any] = (),
     *,
-    kwargs: dict[str, Any] | None = None,
-    id: str | None = None,
-    queue: str | None = None,
-    ttl: Duration | None = None,
-    retry: RetryPolicy | None = None,
-    state: dict[str, Any] | None = None,
-    conflict: Conflict | None = None,
-    delay: Duration | None = None,
-    parent_close: ParentClose = "abandon",
+    kwargs: Mapping[str, Any] | None = None,
+    **options: Unpack[ChildOptions],
 ) -> Coroutine[Any, Any, str]:
     """Start a further job and go on as soon as its id is reserved; see `exec_child`.
-
-    Args:
-        parent_close: as there, but by default "abandon".
 
     Returns:
         The child's id.
@@ -210,9 +203,7 @@ def start_child(
     Raises:
         JobExists: the id is taken.
     """
-    return _child(
-        "start_child", "start", target, args, kwargs, id, queue, ttl, retry, state, conflict, delay, parent_close
-    )
+    return _child("start_child", "start", target, args, kwargs, options, "abandon")
 
 
 def hook(

@@ -1,7 +1,9 @@
 """How a start stands to what is there already, and when it begins: the options of `exec`, `start` and of children."""
 
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypedDict
 
+from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
 from meshdata.values import Duration, duration_ms
 
@@ -14,6 +16,43 @@ CHILD_CONFLICTS: Final = ("fail", "restart")
 
 ParentClose = Literal["terminate", "cancel", "abandon"]
 """What becomes of a child when its parent ends: it is interrupted, asked to end, or goes on."""
+
+
+class ChildOptions(TypedDict, total=False):
+    """What the start of a child may say.
+
+    Attributes:
+        id: the child's; by default one made of its parent and the call's place in it.
+        queue: where it is served, if not where its parent is, or under its own name.
+        ttl: how long its result is kept and hooks are accepted after its end.
+        retry: how often a failed run of it is repeated.
+        state: fields its record begins with.
+        conflict: when the id is taken: "fail", the default, raises JobExists; "restart" runs it anew if it is over.
+        delay: start it so much later.
+        parent_close: what becomes of it if its parent ends first, however: "terminate" interrupts it, "cancel" asks it
+            to end, "abandon" lets it go on. A child that is awaited is terminated by default, others are abandoned.
+    """
+
+    id: str | None
+    queue: str | None
+    ttl: Duration | None
+    retry: RetryPolicy | None
+    state: Mapping[str, Any] | None
+    conflict: Conflict | None
+    delay: Duration | None
+    parent_close: ParentClose
+
+
+def check_child_options(verb: str, options: Mapping[str, Any]) -> None:
+    """Refuse options a child does not have.
+
+    Raises:
+        InvalidOptions: it names one of them.
+    """
+    for name in options:
+        if name not in ChildOptions.__annotations__:
+            known = ", ".join(ChildOptions.__annotations__)
+            raise InvalidOptions(f"{verb} has no option {name!r}; it has kwargs, {known}", argument=name)
 
 
 def check_parent_close(parent_close: Any) -> None:

@@ -1,28 +1,13 @@
 """Children whose arguments and result keep the types of their function."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
-from meshdata.engine.policy import RetryPolicy
-from meshdata.values import Duration
 from meshdata.workflow.child import exec_child, start_child
-from meshdata.workflow.starting import Conflict, ParentClose
+from meshdata.workflow.starting import ChildOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class ChildOptions(TypedDict, total=False):
-    """What the start of a child may say; see `exec_child`."""
-
-    id: str | None
-    queue: str | None
-    ttl: Duration | None
-    retry: RetryPolicy | None
-    state: Mapping[str, Any] | None
-    conflict: Conflict
-    delay: Duration | None
-    parent_close: ParentClose
 
 
 class Child(Generic[P, R]):
@@ -30,7 +15,7 @@ class Child(Generic[P, R]):
 
     def __init__(self, fn: Callable[..., Any], options: ChildOptions) -> None:
         self._fn = fn
-        self._options: Any = options
+        self._options = options
 
     def exec(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Run it and await its result; see `exec_child`."""

@@ -37,6 +37,10 @@ async def order(name: str, amount: int = 1) -> dict[str, int]:
     assert_type(await workflow.child(ship).start(["tea"]), str)
     await workflow.child(ship).exec("tea")  # wrong
     await workflow.child(ship, idd="s-1").exec(["tea"])  # wrong
+    assert_type(await workflow.exec_child(ship, [["tea"]], id="s-2", parent_close="cancel"), int)
+    assert_type(await workflow.exec_child("ship", [["tea"]]), Any)
+    await workflow.exec_child(ship, [["tea"]], parent_close="never")  # wrong
+    await workflow.start_child(ship, workflow_id="s-3")  # wrong
     assert_type(await workflow.once(ship, ["tea"]), Any)
     assert_type(activity.info().attempt, int)
     assert_type(workflow.random().random(), float)
