@@ -10,6 +10,7 @@ from bench.cpu import cpu_by_process
 from bench.harness import Bench, served
 from bench.lanes import lane_and_pool
 from bench.memory import finished, index_touches
+from bench.records import bulk, single_set
 from bench.report import Line, show, summarise
 from bench.sleepers import asleep
 from bench.workflows import at_once, inline_activities
@@ -23,6 +24,8 @@ WORKLOADS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "cpu": cpu_by_process,
     "finished": finished,
     "index": index_touches,
+    "bulk": bulk,
+    "set": single_set,
     "asleep": asleep,
 }
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from meshdata.call.options import job_of
 from meshdata.entity.record import Records, refusal, set_arguments
 from meshdata.entity.registry import Registry
 from meshdata.errors import InvalidOptions, MeshError, ScriptFailed
 from meshdata.search.origin import Origin, origin_of, remember
 from meshdata.store.messages import Argument
 from meshdata.store.store import Store
+from meshdata.values import check_entity, check_id
 
 BATCH_RECORDS = 100
 """Records per script: at 30 us each, others wait 3 ms at most."""
@@ -81,7 +81,7 @@ class Bulk:
         self._store = store
         self._registry = registry
         self._records = records
-        self._entity = entity
+        self._entity = check_entity(entity)
         self._new = new
         self._ttl_ms = ttl_ms
         self._gathered: list[list[_One]] = [[] for _ in range(store.partitions)]
@@ -116,7 +116,7 @@ class Bulk:
         id = ""
         try:
             record, id, content = self._told(given)
-            job = job_of(self._entity, id)
+            job = f"{self._entity}:{check_id(id)}"
             gone: list[str] = []
             if self._new:
                 changes = self._registry.whole(self._entity, content, id)
@@ -136,7 +136,7 @@ class Bulk:
         partition = self._store.keys.partition(job)
         one = _One(position, id, job, set_arguments(changes, gone), record, stored)
         self._gathered[partition].append(one)
-        self._sizes[partition] += sum(len(part) for part in changes.values() if isinstance(part, str | bytes))
+        self._sizes[partition] += sum(map(len, changes.values()))  # type: ignore[arg-type]  # codecs make text of all
 
     def _told(self, given: Any) -> tuple[BaseModel | None, str, Any]:
         """An instance if it is one, the id, and what is to be written."""
@@ -169,8 +169,8 @@ class Bulk:
     async def _write(self, partition: int, batch: list[_One]) -> None:
         try:
             answers = await self._store.change_many(
-                partition, [(one.job, one.arguments) for one in batch], create=self._new, new=self._new,
-                ttl_ms=self._ttl_ms,
+                partition, self._entity, [(one.job, one.arguments) for one in batch], create=self._new,
+                new=self._new, ttl_ms=self._ttl_ms,
             )  # fmt: skip
         except MeshError as error:
             self._report.failed += [Refused(one.position, one.id, error) for one in batch]

@@ -54,6 +54,7 @@ class Codec:
             datetime).
         element: for a list, the codec of what it holds.
         whole: whether the text is that of a whole number; the module prints others with 12 digits.
+        double: whether every value is a double, as the index holds numbers.
         is_set: whether the values have no order and come once each; they are written sorted.
     """
 
@@ -64,12 +65,15 @@ class Codec:
     element: Codec | None = None
     whole: bool = False
     is_set: bool = False
+    double: bool = False
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
 def _text(value: Any) -> str:
+    if type(value) is str and value.isascii():
+        return value
     if isinstance(value, Enum):
         value = value.value
     if not isinstance(value, str):
@@ -180,7 +184,7 @@ _SCALARS: dict[Any, Codec] = {
     str: Codec(Tag, _text, str, _text),
     bool: Codec(Tag, _bool, _read_bool, _bool),
     int: Codec(Numeric, _int, _read_int, number_text, whole=True),
-    float: Codec(Numeric, _float, float, number_text),
+    float: Codec(Numeric, _float, float, number_text, double=True),
     Decimal: Codec(Numeric, _decimal, Decimal, number_text),
     datetime: Codec(Numeric, _time, _read_time, _time),
     date: Codec(Numeric, _time, lambda text: _read_time(text).date(), _time, whole=True),
@@ -306,13 +310,15 @@ _LATITUDE_LIMIT = 85.05112878
 
 
 def point(value: Any) -> tuple[float, float]:
-    """Read (longitude, latitude), from a pair or from the text "lon,lat".
+    """Read (longitude, latitude), from a pair, from the text "lon,lat", or from what has both as attributes.
 
     Raises:
         ValueError: it is no place.
     """
     if isinstance(value, str):
         value = value.split(",")
+    elif hasattr(value, "longitude"):
+        value = value.longitude, value.latitude
     try:
         lon, lat = (float(part) for part in value)
     except (TypeError, ValueError):
@@ -327,10 +333,20 @@ def _geo(value: Any) -> str:
     return f"{lon!r},{lat!r}"
 
 
+def place_class(kind: Any) -> bool:
+    """Whether a type is a place by its attributes, such as pydantic-extra-types' Coordinate."""
+    return isinstance(kind, type) and {"longitude", "latitude"} <= set(getattr(kind, "__annotations__", ()))
+
+
 def geo_codec(annotation: Any) -> Codec:
     """The codec of a place; read back as the model has it: as text, or as what takes a pair."""
-    if bare(annotation) is str:
+    kind = bare(annotation)
+    if kind is str:
         return Codec(None, _geo, str, _geo)
+    if place_class(kind):
+        return Codec(
+            None, _geo, lambda text: kind(**dict(zip(("longitude", "latitude"), point(text), strict=True))), _geo
+        )
     return Codec(None, _geo, point, _geo)
 
 

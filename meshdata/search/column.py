@@ -5,17 +5,22 @@ The checks here keep out what the module would take in silence and then not find
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from meshdata.search.codec import Codec, geo_codec, vector_codec
-from meshdata.search.fields import Geo, Numeric, Option, Tag, Text, Vector
+from meshdata.search.fields import SEPARATOR, Geo, Numeric, Option, Tag, Text, Vector
 from meshdata.search.words import gather, spread
 
 TAG_LIMIT = 4096
 """Bytes. A longer tag is indexed and never found."""
+
+SAFE_DIGITS = 16
+"""A shorter text of a whole number stands for one that a double holds."""
+
+_NO_NUMBERS = frozenset({"inf", "-inf", "nan"})
 
 BLANKS = " \t\n\v\f\r"
 """What the module strips from both ends of a tag."""
@@ -30,6 +35,7 @@ class Column:
         attribute: what the index calls it.
         source: the hash's field.
         option: how it is searched; None: it is stored only.
+        encode: a value → what the hash holds. ValueError or TypeError: it cannot be stored, or not found again.
     """
 
     name: str
@@ -37,6 +43,10 @@ class Column:
     source: str
     codec: Codec
     option: Option | None = None
+    encode: Callable[[Any], str | bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "encode", _encoder(self.codec, self.option))
 
     def __repr__(self) -> str:
         return f"<{self.kind or 'stored'} {self.name}>"
@@ -66,30 +76,6 @@ class Column:
         """What parts this column's values in the index; None where the text is one value."""
         return self.option.separator if isinstance(self.option, Tag) else None
 
-    def encode(self, value: Any) -> str | bytes:
-        """A value → what the hash holds.
-
-        Raises:
-            ValueError, TypeError: it cannot be stored, or would not be found again.
-        """
-        stored = self.codec.encode(value)
-        if isinstance(stored, bytes) or not self.indexed:
-            return stored
-        if isinstance(self.option, Numeric):
-            if not survives_as_double(stored):
-                raise ValueError(f"{stored} is more than the index's doubles can tell apart; annotate it with Tag()")
-        elif isinstance(self.option, Text):
-            if "\0" in stored:
-                raise ValueError("a text holds no NUL character: the index stops reading there")
-            if self.option.exact:
-                self._check_tag(stored)
-            return spread(stored)
-        elif isinstance(self.option, Tag):
-            parts = stored.split(self.option.separator) if self.codec.element else [stored]
-            for part in parts:
-                self._check_tag(part)
-        return stored
-
     def parts(self, values: Iterable[Any]) -> list[str]:
         """Values of a list, each as it stands in the hash; of a field that holds a list.
 
@@ -102,11 +88,6 @@ class Column:
             # the codec and the index agree on what a list may hold
             self.encode([self.codec.element.decode(text)])
         return texts
-
-    def _check_tag(self, text: str) -> None:
-        problem = tag_problem(text, self.separator or "\x1f")
-        if problem:
-            raise ValueError(f"{problem}; annotate it with Text() or Tag(index=False)")
 
     def claim(self, stored: str | bytes) -> str:
         """What two records of a unique field may not share: the stored text, as far as the index tells texts apart."""
@@ -159,6 +140,68 @@ class Column:
             twin = [self.source, "AS", self.exact_attribute, "TAG", *_tag_arguments("\x1f", True, option.suffix)]
             words += [*twin, *missing]
         return words
+
+
+def _encoder(codec: Codec, option: Option | None) -> Callable[[Any], str | bytes]:
+    """How a field writes its values: its codec, and the checks its kind needs; made once, it runs with each write."""
+    encode = codec.encode
+    if option is None or not option.index:
+        return encode
+    match option:
+        case Numeric():
+            return _number_encoder(codec)
+        case Text():
+            return _text_encoder(codec, exact=option.exact)
+        case Tag():
+            return _tag_encoder(codec, option.separator)
+    return encode
+
+
+def _number_encoder(codec: Codec) -> Callable[[Any], str]:
+    # A whole number of so many digits is a double of its own, and a float is one anyway, unless it is no number at all.
+    encode, whole, double = codec.encode, codec.whole, codec.double
+
+    def number(value: Any) -> str:
+        text = str(encode(value))
+        if whole and len(text) < SAFE_DIGITS:
+            return text
+        if (text in _NO_NUMBERS) if double else not survives_as_double(text):
+            raise ValueError(f"{text} is more than the index's doubles can tell apart; annotate it with Tag()")
+        return text
+
+    return number
+
+
+def _text_encoder(codec: Codec, *, exact: bool) -> Callable[[Any], str]:
+    encode = codec.encode
+
+    def words(value: Any) -> str:
+        text = str(encode(value))
+        if "\0" in text:
+            raise ValueError("a text holds no NUL character: the index stops reading there")
+        if exact:
+            _check_tag(text, SEPARATOR)
+        return spread(text)
+
+    return words
+
+
+def _tag_encoder(codec: Codec, separator: str) -> Callable[[Any], str]:
+    encode, is_list = codec.encode, codec.element is not None
+
+    def tag(value: Any) -> str:
+        text = str(encode(value))
+        for part in text.split(separator) if is_list else (text,):
+            _check_tag(part, separator)
+        return text
+
+    return tag
+
+
+def _check_tag(text: str, separator: str) -> None:
+    problem = tag_problem(text, separator)
+    if problem:
+        raise ValueError(f"{problem}; annotate it with Text() or Tag(index=False)")
 
 
 def _tag_arguments(separator: str, case_sensitive: bool, suffix: bool) -> list[str]:

@@ -1,7 +1,8 @@
 """redis-om's field options, read as ours: `Field(index=True, full_text_search=True)` in a HashModel or JsonModel; pure.
 
-Nothing of redis-om is imported: its options are attributes of its own FieldInfo, and its models say which fields are
-indexed. There a field is searched only where it says `index=True`; ours are unless they say otherwise.
+Nothing of redis-om is imported: its options are attributes of its own FieldInfo. There a field is searched only where
+one of them says so; ours are unless they say otherwise. Its classes keep their own expressions (`Customer.age > 1` is
+redis-om's): conditions for the mesh are made with `field(Customer, "age")`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
-from meshdata.search.codec import bare, codec_of
+from meshdata.search.codec import bare, codec_of, place_class
 from meshdata.search.fields import Geo, Numeric, Option, Tag, Text, Vector
 
 SEPARATOR = "|"
@@ -28,6 +30,11 @@ def is_foreign_id(info: FieldInfo) -> bool:
     return _said(info, "primary_key") is True
 
 
+def foreign_key(model: type[BaseModel]) -> str:
+    """The field that is the id: the last one said to be, since every class of theirs begins with a `pk`."""
+    return [name for name, info in model.model_fields.items() if is_foreign_id(info)][-1]
+
+
 def option_of_foreign(model: type[BaseModel], name: str, info: FieldInfo) -> Option | None:
     """How redis-om has a field searched; None where the field is not redis-om's and its type decides.
 
@@ -38,17 +45,16 @@ def option_of_foreign(model: type[BaseModel], name: str, info: FieldInfo) -> Opt
     vector = _said(info, "vector_options")
     if vector is not None:
         return _vector(vector)
-    indexed = _said(info, "index") is True or bool(model.model_config.get("index")) or is_foreign_id(info)
-    sortable = _said(info, "sortable") is True
-    kind = bare(info.annotation)
-    if getattr(kind, "__name__", "") in ("Coordinates", "Coordinate"):
+    sortable, words = _said(info, "sortable") is True, _said(info, "full_text_search") is True
+    indexed = _said(info, "index") is True or sortable or words or is_foreign_id(info)
+    if place_class(bare(info.annotation)):
         return Geo(index=indexed)
     codec = codec_of(info.annotation)
     if codec.kind is Numeric:
         return Numeric(sortable=sortable, index=indexed)
     if codec.kind is None:
         return None
-    if _said(info, "full_text_search") is True and codec.element is None:
+    if words and codec.element is None:
         return Text(sortable=sortable, exact=True, index=indexed)
     return Tag(
         sortable=sortable,
@@ -60,12 +66,7 @@ def option_of_foreign(model: type[BaseModel], name: str, info: FieldInfo) -> Opt
 
 def _said(info: FieldInfo, option: str) -> Any:
     value = getattr(info, option, None)
-    if value is None:
-        for item in info.metadata:  # newer versions carry their options beside pydantic's
-            value = getattr(item, option, None)
-            if value is not None:
-                break
-    return None if type(value).__name__.endswith("UndefinedType") else value
+    return None if value is PydanticUndefined else value
 
 
 def _vector(said: Any) -> Vector:

@@ -21,7 +21,7 @@ from meshdata.errors import InvalidOptions
 from meshdata.search.codec import bare, codec_of
 from meshdata.search.column import Column, column, geo_column
 from meshdata.search.fields import Geo, Numeric, Option, Tag, Text, Vector
-from meshdata.search.foreign import is_foreign_id, option_of_foreign
+from meshdata.search.foreign import foreign_key, is_foreign_id, option_of_foreign
 
 MARK = "{}"
 """Stored under a group's name where the nested model is there and has no field that is stored."""
@@ -95,7 +95,7 @@ def _place(
     nested = _nested(info, above)
     if nested is None:
         layout.columns[path] = _column(model, path, name, info)
-        if not prefix and (name == "id" or is_foreign_id(info)):
+        if not prefix and (name == "id" or (is_foreign_id(info) and name == foreign_key(model))):
             layout.key = name
             if layout.columns[path].kind == "TAG" and layout.columns[path].codec.element is None:
                 # a record's own id is stored and indexed as the system's _id; the model's field reads the same

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-_NAME = "_meshdata_origin"
+ORIGIN = "_meshdata_origin"
+"""Its name there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,10 @@ class Origin:
 
 def remember(record: BaseModel, origin: Origin) -> None:
     """Keep with an instance what it was read from."""
-    record.__dict__[_NAME] = origin
+    record.__dict__[ORIGIN] = origin
 
 
 def origin_of(record: BaseModel) -> Origin | None:
     """What an instance was read from, if it was."""
-    found = record.__dict__.get(_NAME)
+    found = record.__dict__.get(ORIGIN)
     return found if isinstance(found, Origin) else None

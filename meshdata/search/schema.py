@@ -19,7 +19,7 @@ from meshdata.search.codec import LOOSE, bare, codec_of, untyped_to_hash
 from meshdata.search.column import Column, attribute_of, column
 from meshdata.search.fields import SEPARATOR, Geo, Numeric, Option, Tag, Text
 from meshdata.search.layout import MARK, Group, Layout, key_of, lay_out, part_of
-from meshdata.search.origin import Origin, remember
+from meshdata.search.origin import ORIGIN, Origin, remember
 from meshdata.values import check_entity, from_json
 
 M = TypeVar("M", bound=BaseModel)
@@ -68,6 +68,7 @@ class Schema(Generic[M]):
         self.unique = [one for one in layout.columns.values() if one.unique]
         self.version = hashlib.sha256("\0".join(self.index_arguments()).encode()).hexdigest()[:12]
         self._layout = layout
+        self._encoders = {name: one.encode for name, one in layout.columns.items()}
         self._keys = {name: key_of(name, info) for name, info in model.model_fields.items()} if model else {}
         self._label = model.__name__ if model else entity
         self._adapters: dict[str, TypeAdapter[Any]] = {}
@@ -117,9 +118,10 @@ class Schema(Generic[M]):
         Raises:
             RecordInvalid: an unknown field, or a value that does not fit; it names model, record and field.
         """
+        values: Mapping[str, Any]
         if isinstance(value, BaseModel):
-            values = {name: part for name, part in value.__dict__.items() if name in self._keys}
-            values |= value.__pydantic_extra__ or {}
+            values = value.__dict__ | (value.__pydantic_extra__ or {})
+            values.pop(ORIGIN, None)
         elif partial or self.model is None:
             self.check_names(value, id)
             values = {name: self._checked(name, part, id) for name, part in value.items()}
@@ -130,8 +132,16 @@ class Schema(Generic[M]):
             raise self.problem(self.key, f"{values[self.key]!r} is not the record's id", id)
         setting: dict[str, Stored] = {}
         gone: list[str] = []
+        encoders = self._encoders
         for name, part in values.items():
-            self._write(name, part, setting, gone, id)
+            encode = encoders.get(name)
+            if encode is None or part is None:
+                self._write(name, part, setting, gone, id)
+                continue
+            try:
+                setting[name] = encode(part)
+            except (ValueError, TypeError, ArithmeticError, InvalidOptions) as problem:
+                raise self.problem(name, str(problem), id) from problem
         return setting, gone
 
     def _write(self, name: str, value: Any, setting: dict[str, Stored], gone: list[str], id: str | None) -> None:

@@ -481,13 +481,14 @@ class Store:
     async def change_many(
         self,
         partition: int,
+        entity: str,
         records: Sequence[tuple[str, Sequence[Argument]]],
         *,
         create: bool = True,
         new: bool = False,
         ttl_ms: int | None = None,
     ) -> list[tuple[str, str]]:
-        """Write fields of many records of one partition, each by itself.
+        """Write fields of many records of one entity in one partition, each by itself.
 
         Args:
             records: job, and the arguments of `set`.
@@ -500,8 +501,9 @@ class Store:
         for job, args in records:
             flat += (job, len(args), *args)
         reply = await self._script(
-            "change_many", partition, _presence(create, new), "" if ttl_ms is None else ttl_ms, *flat, resend=not new
-        )
+            "change_many", partition, _presence(create, new), "" if ttl_ms is None else ttl_ms, entity, *flat,
+            resend=not new,
+        )  # fmt: skip
         words = [part.decode("utf-8", "replace") for part in reply]
         return list(zip(words[::2], words[1::2], strict=True))
 
