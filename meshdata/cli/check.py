@@ -163,7 +163,7 @@ def _reached(replayed: Replayed) -> str:
         return f"{calls}, then {', '.join(replayed.waiting_for) or 'it waits'}"
     if replayed.error is not None:
         return f"{calls}, then it fails: {type(replayed.error).__name__}: {replayed.error}"
-    return f"{calls}, then it completes"
+    return f"{calls}, then it {'begins anew' if replayed.status == 'renewed' else 'completes'}"
 
 
 _COLOURS = {"fits": "green", "differs": "red", "unknown": "yellow"}

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from meshdata.entity.entity import Entity
 from meshdata.entity.registry import Registry
-from meshdata.errors import InvalidOptions, MeshTimeout, ReplayError
+from meshdata.errors import ContinueAsNew, InvalidOptions, MeshTimeout, ReplayError
 from meshdata.values import Duration, duration_ms
 from meshdata.workflow.export import JobExport, Journal, entry_bytes
 from meshdata.workflow.function import Function
@@ -30,7 +30,7 @@ class Replayed:
     """How far a recorded run came with today's code. (In a coroutine it may be awaited, which gives itself.)
 
     Attributes:
-        status: completed, failed, or waiting: for what is not recorded.
+        status: completed, failed, renewed (by `continue_as_new`), or waiting: for what is not recorded.
         result: what it returned; error: what it raised.
         waiting_for: the calls it makes beyond what is recorded, with their lines.
         outcomes: how many recorded outcomes it was given.
@@ -111,13 +111,14 @@ def replay_journal(
     reached = _run(run())
     if journal.status == "completed":
         _check_end(reached)
-    status = "waiting" if not reached.ended else "completed" if reached.error is None else "failed"
+    renewed = isinstance(reached.error, ContinueAsNew)
+    status = "waiting" if not reached.ended else "renewed" if renewed else "failed" if reached.error else "completed"
     return Replayed(
         job,
         journal.dimension,
         status,
         reached.result,
-        reached.error,
+        None if renewed else reached.error,
         tuple(str(one) for one in reached.pending),
         reached.delivered,
     )

@@ -130,6 +130,14 @@ def test_code_that_takes_another_way_is_told_with_its_line(
         assert "test_recorded.py:" in caught.value.where and fn.__name__ in caught.value.where
 
 
+def test_a_function_that_begins_anew_is_told_so() -> None:
+    async def anew(n: int) -> None:
+        workflow.continue_as_new(n + 1)
+
+    found = replay(_only_started("order"), anew)
+    assert (found.status, found.error) == ("renewed", None)
+
+
 def test_a_patch_keeps_what_waits_beyond_it() -> None:
     """`patient` was recorded before its patch: without the record of what it waited for, it would take the new way."""
     export = recorded("patient")
