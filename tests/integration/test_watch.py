@@ -23,6 +23,7 @@ class User(Record, entity="user"):
     plan: Annotated[str, Tag()] = "free"
     age: Annotated[int, Numeric()] = 0
     bio: Annotated[str, Text()] = ""
+    tags: list[str] = []  # noqa: RUF012 - pydantic copies it
     vec: Annotated[list[float] | None, Vector(dim=2)] = None
 
 
@@ -104,6 +105,25 @@ async def test_every_way_to_change_a_record_is_seen(users: MeshData) -> None:
         ("enter", 1), ("update", 5), ("update", 10), ("update", 10), ("leave", 0),
     ]  # fmt: skip
     await users.flush("user", "u1")
+
+
+async def test_whole_records_lists_and_many_at_once_are_seen(users: MeshData) -> None:
+    watch = await begun(users.find(User).where(PRO).watch())
+    await users.create(User(id="u1", plan="pro", tags=["a"]))
+    await users.append("user", "u1", "tags", "b")
+    await users.remove("user", "u1", "tags", "a")
+    await users.remove("user", "u1", "tags", "nothing")
+    await users.update("user", "u1", {"age": 7})
+    changes = await take_changes(watch, 4)
+    assert [(c.kind, c.item.tags, c.item.age) for c in changes] == [
+        ("enter", ["a"], 0), ("update", ["a", "b"], 0), ("update", ["b"], 0), ("update", ["b"], 7),
+    ]  # fmt: skip
+    assert await users.delete("user", "u1") == 1
+    assert await take(watch) == [("leave", "u1")]
+    await users.create_many(User, [User(id=f"u{n}", plan="pro") for n in range(10)])
+    assert sorted(await take(watch, 10)) == [("enter", f"u{n}") for n in range(10)]
+    await users.update_many(User, [{"id": f"u{n}", "plan": "free"} for n in range(5)])
+    assert sorted(await take(watch, 5)) == [("leave", f"u{n}") for n in range(5)]
 
 
 async def test_a_workflow_is_seen_from_its_start_to_its_end(users: MeshData) -> None:
