@@ -26,6 +26,7 @@ from uuid import UUID
 
 import pyarrow as pa
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
 from meshdata.errors import InvalidOptions
@@ -48,13 +49,31 @@ class ArrowColumn:
 
 
 def columns_of(model: type[BaseModel], names: Sequence[str] = ()) -> list[ArrowColumn]:
-    """The columns of a model's fields, in their order; of those named only, system fields too, if any are."""
+    """The columns of a model's fields, in their order; of those named only, if any are."""
     found = []
     for name in names or model.model_fields:
-        info = model.model_fields.get(name)
+        info = _field(model, name)
         typed = _typed(_SYSTEM.get(name, str)) if info is None else _typed(info.annotation, tuple(info.metadata))
         found.append(ArrowColumn(name.lstrip("_"), *typed))
     return found
+
+
+def _field(model: type[BaseModel], name: str) -> FieldInfo | None:
+    """A field by its name, "address.city" for one of a nested model; None for a system field."""
+    *above, last = name.split(".")
+    for step in above:
+        inner, _ = _bare(model.model_fields[step].annotation, ())
+        model = inner
+    return model.model_fields.get(last)
+
+
+def _value(item: Any, name: str) -> Any:
+    """A column's value of an item; None where the item has none."""
+    if isinstance(item, Mapping):
+        return item.get(name)
+    for step in name.split("."):
+        item = getattr(item, step, None)
+    return item
 
 
 def text_columns(rows: Sequence[Mapping[str, Any]]) -> list[ArrowColumn]:
@@ -76,7 +95,7 @@ def batch_of(columns: Sequence[ArrowColumn], items: Sequence[Any]) -> pa.RecordB
     """
     arrays = []
     for one in columns:
-        values = [item.get(one.name) if isinstance(item, Mapping) else getattr(item, one.name, None) for item in items]
+        values = [_value(item, one.name) for item in items]
         try:
             converted = [None if value is None else one.convert(value) for value in values]
             arrays.append(pa.array(converted, type=one.type))

@@ -147,6 +147,16 @@ async def test_polars_and_pandas_keep_types_and_missing_values(orders: MeshData)
     assert panda["total"].tolist() == [FULL["total"]]
 
 
+async def test_a_nested_field_is_a_column_of_its_own(orders: MeshData) -> None:
+    table = await orders.find(Order).select("address.number", "address.street").to_arrow()
+    assert {field.name: str(field.type) for field in table.schema} == {
+        "address.number": "int64", "address.street": "string",
+    }  # fmt: skip
+    assert sorted(table.to_pylist(), key=repr) == [
+        {"address.number": 5, "address.street": "Elm"}, {"address.number": None, "address.street": None},
+    ]  # fmt: skip
+
+
 async def test_system_fields_can_be_selected(orders: MeshData) -> None:
     table = await orders.find(Order).select("_id", "_created", "_status").to_arrow()
     assert [str(field.type) for field in table.schema] == ["string", "timestamp[us, tz=UTC]", "string"]
