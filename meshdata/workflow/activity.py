@@ -7,6 +7,7 @@ queue. Outside a workflow it is a plain call.
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from meshdata.engine.policy import ONCE, RetryPolicy
@@ -16,7 +17,7 @@ from meshdata.telemetry import get_logger
 from meshdata.values import Duration, check_entity, check_key, duration_ms, from_json, to_json
 from meshdata.workflow.attempt import ActivityInfo, Limits, Pulse, attempt_once, info
 from meshdata.workflow.call import Call, durable, failure_as_value
-from meshdata.workflow.context import running
+from meshdata.workflow.context import outside, running
 from meshdata.workflow.function import Function, InThread
 from meshdata.workflow.runner import Run
 
@@ -105,14 +106,14 @@ class Activity(Generic[P, R]):
     # --- here ---------------------------------------------------------------------------------------------------------
 
     def _here(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
-        live = functools.partial(self._begin, args, kwargs)
+        live = functools.partial(self._begin, args, kwargs, outside())
         return durable(self.name, "activity", self.name, live, decode=self._decode, inline=True)
 
-    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], context: Context, run: Run, call: Call) -> None:
         run.begin_inline()
         if self.deadline_ms is not None and call.first_ms is None:
             run.note_begin(call)  # whoever goes on with the run counts from here too
-        call.task = run.host.spawn(self._attempt(args, kwargs, run, call))
+        call.task = run.host.spawn(self._attempt(args, kwargs, run, call), context)
 
     async def _attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
         try:

@@ -121,6 +121,13 @@ def current_run(verb: str) -> Any:
     return run
 
 
+def outside() -> Context:
+    """A copy of the current context that belongs to no run: for what a run has done for it."""
+    context = copy_context()
+    context.run(_run.set, None)
+    return context
+
+
 def running() -> Any:
     """The run this code belongs to, if any."""
     return _run.get()

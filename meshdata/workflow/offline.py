@@ -18,6 +18,7 @@ from meshdata.workflow.function import Function, contained
 from meshdata.workflow.home import Home, Homes
 from meshdata.workflow.runner import Run
 from meshdata.workflow.settle import Settler
+from meshdata.workflow.thread import Threads
 from meshdata.workflow.where import line_of
 from meshdata.workflow.worker import Service
 
@@ -98,9 +99,9 @@ class _OfflineRun(Run):
         super().settled()
         if self.dropped or self.over:
             return
-        if had_more:
+        if had_more and not self.computing:
             self.host.settler.ask(self)
-        elif self._does_io():
+        elif self.computing or self._does_io():
             self.host.loop.call_later(LOOK_AGAIN_S, self.host.settler.ask, self, context=self.host.context)
         else:
             self.at_rest.set()
@@ -126,7 +127,7 @@ class _Offline:
         self.misfit: Exception | None = None
         self.threads: ThreadPoolExecutor | None = None
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> Never:
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], context: Context | None = None) -> Never:
         raise AssertionError("nothing is begun offline")
 
     async def in_thread(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -176,6 +177,7 @@ async def rerun(recorded: Recorded, function: Function, knows: Knows) -> Reached
     claim = Claim(f"{recorded.dimension} {recorded.job}", "1")
     run = _OfflineRun(host, service, claim, 0, seq=0, attempt=recorded.attempt, ms=0)
     run.at_rest = asyncio.Event()
+    threads = Threads(Run.drop)
     run.ahead.update(recorded.waits)
     try:
         run.journal.extend(0, [raw for raw in recorded.entries if not _is_end(raw)])
@@ -188,7 +190,9 @@ async def rerun(recorded: Recorded, function: Function, knows: Knows) -> Reached
 
         async def body() -> Any:
             args, kwargs = function.arguments(list(said["a"]), said.get("k") or {})
-            return await function.run(host.in_thread, args, kwargs)
+            if function.is_async:
+                return await function.run(host.in_thread, args, kwargs)
+            return await threads.call(run, function, args, kwargs)
 
         run.begin(body(), run.context())
         host.settler.ask(run)
@@ -201,6 +205,7 @@ async def rerun(recorded: Recorded, function: Function, knows: Knows) -> Reached
         if run.main is not None:
             await asyncio.gather(run.main, *run.tasks, return_exceptions=True)
         stop_following()
+        threads.close()
         if host.threads is not None:
             host.threads.shutdown(wait=False, cancel_futures=True)
 

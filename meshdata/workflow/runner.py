@@ -68,7 +68,7 @@ class Hosting(Protocol):
     named: Callable[[str, Sequence[str], Mapping[str, bytes | None]], dict[str, Any]]
     elements: Callable[[str, str, Sequence[Any]], Sequence[Argument]]
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any], /) -> "asyncio.Task[Any]": ...
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], /, context: Context | None = None) -> "asyncio.Task[Any]": ...
     async def in_thread(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any: ...
     def update(self, run: "Run", /) -> None: ...
     def pull(self, run: "Run", /) -> None: ...
@@ -103,6 +103,7 @@ class Run:
         "calls",
         "cancellation",
         "claim",
+        "computing",
         "dropped",
         "fresh",
         "has_slot",
@@ -155,6 +156,7 @@ class Run:
         self._scheduled = False
         self._writing = False
         self._inline = 0
+        self.computing = False
         self._failures: WeakSet[Exception] | None = None  # those told to the function that it may still raise
         self._issued: dict[str, int] = {}
         self._notes: list[str] = []
@@ -285,7 +287,7 @@ class Run:
 
     def settled(self) -> None:
         """None of the run's tasks can go on by itself: deliver the next outcome, or go on beyond the journal."""
-        if self.dropped or self.over or (self.main is not None and self.main.done()):
+        if self.dropped or self.over or self.computing or (self.main is not None and self.main.done()):
             return  # once the function has ended, what it was not told of is left to whoever is told instead
         self._limit_told = False
         while (entry := self.journal.head) is not None:
@@ -466,6 +468,18 @@ class Run:
     def end_inline(self) -> None:
         """That work is over."""
         self._inline -= 1
+
+    def begin_computing(self) -> None:
+        """Its function is at work in a thread: it is not settled, however it looks."""
+        self.computing = True
+        self.begin_inline()
+
+    def end_computing(self) -> None:
+        """The thread waits, or has ended."""
+        self.computing = False
+        self.end_inline()
+        if self.journal.has_more or self.fresh:
+            self.host.settler.ask(self)
 
     def _schedule(self) -> None:
         if not self._scheduled and not self._writing:

@@ -27,6 +27,7 @@ from meshdata.workflow.function import Function, contained
 from meshdata.workflow.home import Home, Homes
 from meshdata.workflow.runner import Run
 from meshdata.workflow.settle import Settler
+from meshdata.workflow.thread import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class Host:
         self._sweeper: asyncio.Task[None] | None = None
         self._pulling: set[Run] = set()
         self._threads: ThreadPoolExecutor | None = None
+        self._workflow_threads = Threads(lambda run: self.spawn(self.suspend(run)))
         self._closing = False
         self._endings = Endings(store, self.spawn, self._let_go)
         self._working = 0
@@ -105,9 +107,9 @@ class Host:
         self._router = router
         self._sweeper = self.spawn(self._sweep_on())
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], context: Context | None = None) -> "asyncio.Task[Any]":
         """A task of the host, outside every run."""
-        task = self.loop.create_task(coroutine, context=self.context)
+        task = self.loop.create_task(coroutine, context=context or self.context)
         self._tasks.add(task)
         task.add_done_callback(self._task_done, context=self.context)
         return task
@@ -124,10 +126,13 @@ class Host:
         call = partial(copy_context().run, contained, fn, *args, **kwargs)
         return await self.loop.run_in_executor(self._threads, call)
 
-    async def call(self, function: Function, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Call a function with arguments as JSON decoded them, converted by its annotations."""
+    async def _call(self, run: Run, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Call a run's function with arguments as JSON decoded them, converted by its annotations."""
+        function: Function = run.service.function
         converted, named = function.arguments(list(args), kwargs)
-        return await function.run(self.in_thread, converted, named)
+        if function.is_async:
+            return await function.run(self.in_thread, converted, named)
+        return await self._workflow_threads.call(run, function, converted, named)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -217,7 +222,7 @@ class Host:
         except Exception as error:  # what another version wrote, or nobody: it must not stop the reader
             self.fail(run, CorruptRecord(f"the start of {run.job} cannot be read: {error}"))
             return
-        run.begin(self.call(run.service.function, args, kwargs), run.context())
+        run.begin(self._call(run, args, kwargs), run.context())
 
     # --- slots --------------------------------------------------------------------------------------------------------
 
@@ -488,3 +493,4 @@ class Host:
         await asyncio.gather(*pending, return_exceptions=True)
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+        self._workflow_threads.close()
