@@ -79,10 +79,11 @@ async def test_progress_is_told_after_each(users: MeshData) -> None:
 
 
 async def test_no_more_a_second_than_asked_for(users: MeshData) -> None:
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    await users.find(User).where(PRO).set({"age": 1}, rate=50)
-    assert loop.time() - begun >= 9 / 50
+    """Each begins its part of a second after the one before; how much later than that is the machine's affair."""
+    now = asyncio.get_running_loop().time
+    times = [now()]
+    await users.find(User).where(PRO).set({"age": 1}, rate=50, progress=lambda done, total: times.append(now()))
+    assert len(times) == 11 and times[-1] - times[0] > 8 / 50
 
 
 async def test_an_empty_filter_is_refused(users: MeshData) -> None:
