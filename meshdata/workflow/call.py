@@ -111,6 +111,15 @@ SEPARATOR: Final = "\x1f"
 """Stands between the keys of a wait on several; no key holds it."""
 
 
+SIGNALS: Final = ("wait", "any")
+"""Kinds of calls that wait for a signal; their name is the key or keys."""
+
+
+def partitions_of(call: Call, partition: Callable[[str], int]) -> str:
+    """Where the keys of a wait live, parted by commas."""
+    return ",".join(str(partition(key)) for key in call.name.split(SEPARATOR))
+
+
 async def failure_as_value(call: Coroutine[Any, Any, Any]) -> Any:
     """What a call gives whose policy says `throw_on_error=False`: its failure is a value too."""
     try:

@@ -13,6 +13,9 @@ from meshdata.errors import CorruptRecord
 PATCH: Final = "patch"
 """Kind and position of entries that say which patches a run has taken, by their names; no outcomes of calls."""
 
+BACK: Final = "back"
+"""The code of a signal that went to the next who waits: its own wait was given up before it was told."""
+
 PARTIAL: Final = frozenset({"begin", "try", "due"})
 """Codes that are news of a call but not its end: a failed attempt, and that the next one is due."""
 
@@ -127,6 +130,10 @@ class Journal:
     def has_outcome(self, position: str) -> bool:
         """Whether the call's end is recorded and not yet delivered."""
         return position in self._finals
+
+    def outcome_of(self, position: str) -> Entry | None:
+        """The call's end, if it is recorded and not yet delivered."""
+        return next((one for one in self._ahead if one.position == position and one.is_final), None)
 
     def first_not_of(self, positions: Container[str]) -> Entry | None:
         """The first outcome ahead that is of none of these calls."""

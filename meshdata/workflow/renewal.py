@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from meshdata.errors import ContinueAsNew, UsageError
 from meshdata.values import to_json
-from meshdata.workflow.call import SEPARATOR
+from meshdata.workflow.call import SIGNALS, partitions_of
 from meshdata.workflow.context import current_run
 from meshdata.workflow.runner import Run
 from meshdata.workflow.settle import ended_untold
@@ -79,10 +79,8 @@ def was_told(run: Run) -> bool:
 
 def open_signals(run: Run) -> list[str]:
     """Position, and partitions of the keys (parted by commas), in turn, of the signals a run still waits for."""
-    partition_of = run.host.store.keys.partition
     found: list[str] = []
     for call in run.calls.values():
-        if call.kind in ("wait", "any"):
-            partitions = (str(partition_of(key)) for key in call.name.split(SEPARATOR))
-            found += [call.position, ",".join(partitions)]
+        if call.kind in SIGNALS:
+            found += [call.position, partitions_of(call, run.host.store.keys.partition)]
     return found

@@ -29,10 +29,10 @@ from meshdata.errors import (
 )
 from meshdata.store.messages import Argument, Claim, Stepped
 from meshdata.store.store import Store
-from meshdata.workflow.call import Call, failure_of, label
+from meshdata.workflow.call import SIGNALS, Call, failure_of, label, partitions_of
 from meshdata.workflow.context import durable_codes, entered
 from meshdata.workflow.home import Homes
-from meshdata.workflow.journal import PATCH, Entry, Journal
+from meshdata.workflow.journal import BACK, PATCH, Entry, Journal
 from meshdata.workflow.request import POSITION, Cancellation
 from meshdata.workflow.settle import Settler, is_woken_within, waits_on, wake_with
 from meshdata.workflow.where import line_of
@@ -266,6 +266,7 @@ class Run:
         if self.dropped or self.over or call.position not in self.calls:
             return
         if call.state == "written" or self.journal.has_outcome(call.position):
+            self._give_back(call)
             return  # its outcome is on the way and will be passed over
         if call.task is not None:
             call.task.cancel()
@@ -276,6 +277,13 @@ class Run:
         call.state = "cancelled"
         self._cancelled.append(call.position)
         self.write("cancel", call.position)
+
+    def _give_back(self, call: Call) -> None:
+        """A signal that came for a wait nobody awaits any more goes to the next who waits."""
+        entry = self.journal.outcome_of(call.position)
+        if entry is not None and entry.code == "ok" and call.kind in SIGNALS:
+            partitions = partitions_of(call, self.host.store.keys.partition)
+            self.write("back", entry.place, call.position, partitions)
 
     def _go_live(self, call: Call) -> None:
         if call.state == "new":
@@ -326,6 +334,11 @@ class Run:
         self._forget(call)
         future = call.future
         if future is None or future.done():
+            return False
+        if entry.code == BACK:  # a further attempt of the function, which waits on
+            call.state = "new"
+            self.calls[call.position] = call
+            self.fresh.append(call)
             return False
         if call.kind == "timeout":
             self._limit_told = True
@@ -557,6 +570,7 @@ class Run:
             call = self.calls.get(position)
             if call is not None and self.journal.has_news(position):
                 call.state = "void"
+                self._give_back(call)
             elif call is not None:
                 self._forget(call)
         if self._ops:

@@ -5,18 +5,19 @@ what it was given before, and replay takes the same way through every race.
 
 Private parts of asyncio are used, here and nowhere else, with a test that fails when they change: `Task._fut_waiter`,
 what a task waits on, and `Task._must_cancel`, whether it is to be cancelled at its next step; the loop's `_ready`
-queue; a gather's `_children` and the arguments of `asyncio.wait`. The queue matters because a future's callbacks run a
-tick after it is done: between the end of an activity and the wake-up of a task that awaits a `gather` around it there
-is a tick in which every task still waits. Counting a fixed number of quiet ticks would break on gathers nested deeper
-than that. Where a loop has no such queue (uvloop), that is what is done all the same. With the queue in sight the
-tasks need not be looked at: one that can go on stands in it.
+queue; a gather's `_children`, the arguments of `asyncio.wait`, what `asyncio.shield` keeps in a callback. The queue
+matters because a future's callbacks run a tick after it is done: between the end of an activity and the wake-up of a
+task that awaits a `gather` around it there is a tick in which every task still waits. Counting a fixed number of quiet
+ticks would break on gathers nested deeper than that. Where a loop has no such queue (uvloop), that is what is done all
+the same. With the queue in sight the tasks need not be looked at: one that can go on stands in it.
 """
 
 import asyncio
+import inspect
 from asyncio import locks, queues, taskgroups, tasks
 from collections.abc import Callable, Collection, Iterator
 from contextvars import Context
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final, Protocol
 
 from meshdata.workflow.context import run_of
@@ -51,11 +52,17 @@ def ended_untold(task: "asyncio.Task[Any]") -> bool:
 
 _PRIMITIVES: Final = frozenset({locks.__file__, queues.__file__, taskgroups.__file__})
 _WAIT: Final = tasks._wait.__code__  # type: ignore[attr-defined]
+_OUTER_DONE: Final = next(
+    code
+    for code in tasks.shield.__code__.co_consts
+    if isinstance(code, CodeType) and code.co_name == "_outer_done_callback"
+)
 
 
 def is_woken_within(task: "asyncio.Task[Any]", ours: Callable[[Any], bool]) -> bool:
     """Whether only the run itself can wake a task: it waits on durable calls or tasks of the run (`ours`), directly, by
-    `gather` or `wait`, or in a lock, queue or task group. What it may wait on otherwise is input and output of its own.
+    `gather`, `wait` or `shield`, or in a lock, queue or task group. What it may wait on otherwise is input and output
+    of its own, and time of the process: a `wait_for` with a time limit, whose clock would be lost.
     """
     waiter = waits_on(task)
     if waiter is None or waiter.done():
@@ -80,7 +87,7 @@ def wake_with(task: "asyncio.Task[Any]", error: BaseException) -> bool:
     waiter = waits_on(task)
     if waiter is None or waiter.done():
         return False
-    if isinstance(waiter, asyncio.Task):
+    if isinstance(waiter, asyncio.Task) or _shielded_by(waiter) is not None:
         return True
     frame = _innermost(task)
     file = "" if frame is None else frame.f_code.co_filename
@@ -92,9 +99,20 @@ def wake_with(task: "asyncio.Task[Any]", error: BaseException) -> bool:
     return True
 
 
+def _shielded_by(outer: Any) -> Any:
+    """What `asyncio.shield` stands before, if the future is one it made."""
+    for callback, _ in getattr(outer, "_callbacks", None) or ():
+        if getattr(callback, "__code__", None) is _OUTER_DONE:
+            return inspect.getclosurevars(callback).nonlocals["inner"]
+    return None
+
+
 def _comes_from(future: Any, ours: Callable[[Any], bool]) -> bool:
     if ours(future):
         return True
+    inner = _shielded_by(future)
+    if inner is not None:
+        return bool(inner.done()) or _comes_from(inner, ours)
     children = getattr(future, "_children", None)
     return children is not None and all(child.done() or _comes_from(child, ours) for child in children)
 

@@ -24,7 +24,7 @@ from meshdata.workflow.export import (
     Transition,
     entry_text,
 )
-from meshdata.workflow.journal import Entry, parse
+from meshdata.workflow.journal import BACK, Entry, parse
 from meshdata.workflow.state import number, unpack
 
 INTERRUPTED: Final = -1_000_000_000
@@ -112,7 +112,7 @@ class _Calls:
         self.function = entries[0].name if entries else thread.text("name")
         self.calls: dict[str, list[Entry]] = {}
         for entry in entries:
-            if entry.is_of_call:
+            if entry.is_of_call and entry.code != BACK:
                 self.calls.setdefault(entry.position, []).append(entry)
         self.waits = {
             name[2:]: value.decode("utf-8", "replace").split(" ", 3)

@@ -664,6 +664,84 @@ async def test_structured_code_is_cancelled_as_plain_asyncio_does(
     assert (sorted(logs[-1]), end) == (sorted(plain), tell(task))
 
 
+# --- signals that come too late ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one key", "several keys"])
+async def test_a_signal_that_comes_as_its_wait_is_given_up_goes_to_the_next_who_waits(
+    open_mesh: OpenMesh, eventually: Eventually, several: bool
+) -> None:
+    async def job() -> list[Any]:
+        keys = [f"{workflow.info().id} {name}" for name in "abc"]
+        try:
+            await (workflow.wait_for_any(*keys) if several else workflow.wait_for(keys[1]))
+        except asyncio.CancelledError:
+            return [await workflow.wait_for(keys[1]), await workflow.condition(keys[1], timeout="1 ms")]
+        return ["?"]
+
+    payload = {"n": "long" * 20_000}  # a large value is no part of its entry
+    first = await open_mesh()
+    await first.connect("job", job)
+    client = await open_mesh()
+    handles = [await client.exec(entity="job", id=f"j{n}", ttl="1 minute", wait=False) for n in range(4)]
+    for handle in handles:
+        await eventually(lambda handle=handle: waits(client, handle.job_id))
+    await first.close()
+    for handle in handles:  # the request comes first, then the signal, and only then somebody who reads of both
+        await handle.cancel()
+        assert await client.signal(f"{handle.id} b", payload)
+    meshes = [await open_mesh(), await open_mesh()]
+    for mesh in meshes:
+        await mesh.connect("job", job)
+    for handle in handles:
+        assert await handle.result(10) == [payload, False]
+        journal = await journal_of(client, handle.job_id)
+        codes = [entry.split(b" ", 4)[3] for entry in journal]
+        assert codes.count(b"back") == 1
+    await client.export("job", "j0")
+
+
+async def test_a_further_attempt_that_does_not_give_the_wait_up_waits_on(
+    open_mesh: OpenMesh, eventually: Eventually
+) -> None:
+    async def child() -> str:
+        return "grown"
+
+    async def job() -> list[Any]:
+        waiting = asyncio.create_task(workflow.wait_for("key"))
+        try:
+            grown = await workflow.exec_child("child", id="c", conflict="restart", ttl="1 minute")
+        except JobInterrupted:
+            waiting.cancel()
+            await workflow.sleep_for("1 ms")
+            raise
+        return [grown, await waiting]
+
+    first, client = await open_mesh(), await open_mesh()
+    await first.connect("job", job)
+    once_more = RetryPolicy(max_attempts=2, initial="1 ms")
+    handle = await client.exec(entity="job", id="j", ttl="1 minute", wait=False, retry=once_more)
+
+    async def both_wait() -> bool:
+        return len((await handle.info()).waiting_for) == 2
+
+    await eventually(both_wait)
+    await first.close()
+    await client.interrupt("child", "c")
+
+    async def knows_of_its_child() -> bool:
+        return len(await journal_of(client, "job:j")) == 2
+
+    await eventually(knows_of_its_child)
+    assert await client.signal("key", "kept") is True
+    second = await open_mesh()
+    await second.connect("child", child)
+    await second.connect("job", job)
+    assert await handle.result(10) == ["grown", "kept"]
+    codes = [entry.split(b" ", 4)[3].decode() for entry in await journal_of(client, "job:j")]
+    assert sorted(codes) == ["back", "ok", "ok", "ok"]
+
+
 # --- replay -----------------------------------------------------------------------------------------------------------
 
 

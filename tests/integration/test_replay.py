@@ -448,7 +448,12 @@ async def _queue() -> list[Any]:
         return sorted([await queue.get(), await queue.get()])
 
 
-@pytest.mark.parametrize("fn", [_gather, _group, _wait, _completed, _limit, _queue])
+async def _shield() -> list[Any]:
+    first = await asyncio.shield(workflow.wait_for("a"))
+    return [first, *await asyncio.shield(asyncio.gather(workflow.wait_for("b")))]
+
+
+@pytest.mark.parametrize("fn", [_gather, _group, _wait, _completed, _limit, _queue, _shield])
 async def test_a_run_that_waits_in_any_way_is_suspended_and_wakes(
     open_mesh: OpenMesh, eventually: Eventually, fn: Callable[[], Awaitable[Any]]
 ) -> None:

@@ -306,8 +306,12 @@ async def _task(run: Running) -> None:
     await asyncio.create_task(_direct(run))
 
 
+async def _shielded(run: Running) -> None:
+    await asyncio.gather(asyncio.shield(_direct(run)), asyncio.shield(run.call()))
+
+
 @pytest.mark.parametrize(
-    "program", [_direct, _gathered, _waited, _first, _completed, _group, _locked, _queued, _evented, _task]
+    "program", [_direct, _gathered, _waited, _first, _completed, _group, _locked, _queued, _evented, _task, _shielded]
 )
 async def test_a_run_that_waits_on_durable_calls_rests(
     run: Running, program: Callable[[Running], Coroutine[Any, Any, None]]
@@ -341,6 +345,14 @@ async def _timed_wait(run: Running) -> None:
     await asyncio.wait([asyncio.create_task(_direct(run))], timeout=3600)
 
 
+async def _shielded_foreign(run: Running) -> None:
+    await asyncio.shield(asyncio.get_running_loop().create_future())
+
+
+async def _timed_call(run: Running) -> None:
+    await asyncio.wait_for(_timed_wait(run), 3600)
+
+
 async def _waited_foreign(run: Running) -> None:
     await asyncio.wait([asyncio.get_running_loop().create_future()])
 
@@ -356,7 +368,17 @@ async def _behind_a_generator(run: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "program", [_sleeping, _foreign, _one_of_two, _timed_wait, _waited_foreign, _behind_a_generator]
+    "program",
+    [
+        _sleeping,
+        _foreign,
+        _one_of_two,
+        _timed_wait,
+        _waited_foreign,
+        _behind_a_generator,
+        _shielded_foreign,
+        _timed_call,
+    ],
 )
 async def test_a_run_with_input_and_output_of_its_own_does_not(
     run: Running, program: Callable[[Running], Coroutine[Any, Any, None]]

@@ -56,15 +56,6 @@ end
 local partitions_of = {}
 for i = 12, #ARGV, 2 do partitions_of[ARGV[i]] = ARGV[i + 1] end
 
--- The signal an outcome was, back to its key: of a wait on several, to the one it was for (see with_key in lib/deliver.lua).
-local function give_back(kind, keys, partitions, payload)
-  local number = 0
-  if kind == 'any' then number, payload = string.match(payload, '^%[(%d+),(.*)%]$') end
-  local next_key, next_partition = string.gmatch(keys, '[^\31]+'), string.gmatch(partitions, '%d+')
-  for _ = 1, tonumber(number) do next_key(); next_partition() end
-  fx.send(next_partition(), { 'unread', next_key(), payload })
-end
-
 local keeps_request = told == '0' and h[7]
 local entries, request = fx.whole(dim, job, redis.call('LRANGE', journal, keeps_request and 0 or consumed, -1)), nil
 local untold = keeps_request and tonumber(consumed) or 0
@@ -73,7 +64,7 @@ for i = #entries, 1, -1 do -- the last one first, because each goes to the head 
   if kind == 'cancel' and pos == '0' then
     request = payload
   elseif i > untold and code == 'ok' and partitions_of[pos] then
-    give_back(kind, name, partitions_of[pos], payload)
+    fx.give_back(kind, name, partitions_of[pos], payload)
   end
 end
 

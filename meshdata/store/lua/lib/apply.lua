@@ -12,6 +12,7 @@
 --- @include waiters
 --- @include deliver
 --- @include signals
+--- @include give_back
 --- @include finish
 --- @include children
 --- @include large

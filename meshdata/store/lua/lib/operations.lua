@@ -124,6 +124,17 @@ function operations.state(a, dim, job)
   append(dim, job, a[1], 'state', string.lower(word), a[2], result)
 end
 
+-- a signal that came for a wait which was given up before it was told: place of its entry, position, partitions of the
+-- keys. The entry says so from then on, so that it goes back once.
+function operations.back(a, dim, job)
+  local journal = journal_key(dim, job)
+  local entry = fx.whole(dim, job, { redis.call('LINDEX', journal, a[1]) or '' })[1]
+  local at, pos, kind, code, keys, payload = string.match(entry, '^(%S+) (%S+) (%S+) (%S+) ([^\n]*)\n(.*)$')
+  if pos ~= a[2] or code ~= 'ok' then return end
+  redis.call('LSET', journal, a[1], table.concat({ at, pos, kind, 'back', keys }, ' ') .. '\n')
+  fx.give_back(kind, keys, a[3], payload)
+end
+
 -- a wait nobody waits for any more: position
 function operations.cancel(a, dim, job)
   local header = header_key(dim, job)
