@@ -134,7 +134,12 @@ def _innermost(task: "asyncio.Task[Any]") -> FrameType | None:
 
 def queued(loop: asyncio.AbstractEventLoop) -> list[Context]:
     """The contexts of the callbacks that are ready to run; none where a loop has no queue to look at."""
-    return [handle._context for handle in getattr(loop, "_ready", ()) if not handle._cancelled]
+    while True:
+        try:
+            ready = list(getattr(loop, "_ready", ()))
+        except RuntimeError:  # a thread has just added to it (call_soon_threadsafe): look again
+            continue
+        return [handle._context for handle in ready if not handle._cancelled]
 
 
 class Settler:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -386,3 +386,20 @@ async def test_a_run_with_input_and_output_of_its_own_does_not(
     run.begin(program(run))
     await run.until_settled()
     assert not run.rests()
+
+
+def test_a_queue_that_a_thread_adds_to_is_looked_at_again() -> None:
+    class Ready:
+        looks = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            self.looks += 1
+            if self.looks < 3:
+                raise RuntimeError("deque mutated during iteration")
+            return iter(())
+
+    class Loop:
+        _ready = Ready()
+
+    assert settle.queued(Loop()) == []  # type: ignore[arg-type]
+    assert Loop._ready.looks == 3
