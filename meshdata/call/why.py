@@ -135,6 +135,7 @@ class _Look:
     async def wait(self, run: str, wait: Wait) -> str:
         due = await self.due(f"d {wait.position} {run}")
         since = "" if wait.since is None else f", since {self.at(wait.since)}"
+        advice = ""
         if wait.kind == "sleep":
             what = "it sleeps" + ("" if due is None else f" until {self.at(due)}")
         elif wait.kind == "timeout":
@@ -142,14 +143,15 @@ class _Look:
         elif wait.kind in ("wait", "any"):
             until = "" if due is None else f", until {self.at(due)}"
             one_of = "one of " if wait.kind == "any" else ""
-            what = f"it waits for a signal on {one_of}{wait.name}{until}; `meshdata signal` sends one"
+            what = f"it waits for a signal on {one_of}{wait.name}{until}"
+            advice = "; `meshdata signal` sends one"
         elif wait.kind in ("child", "start", "hook", "interrupt"):
             what = await self.other(wait)
         elif wait.kind == "activity":
             what = await self.activity(run, wait, due)
         else:
             what = f"it waits for {wait.kind} {wait.name}".rstrip()
-        return f"At {wait.position} {what}{since}."
+        return f"At {wait.position} {what}{since}{advice}."
 
     async def other(self, wait: Wait) -> str:
         header = await self.store.header(f"0 {wait.name}")
