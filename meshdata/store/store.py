@@ -1,9 +1,9 @@
 """Store: what the floors above may ask of Redis, one method per script, one typed outcome per call.
 
 A method is one round trip. Every script is idempotent by its own ledger (a fence, a sequence number, a token), so a
-call whose connection broke is sent again; those that are not (`signal`, `hook`, `change` by `incr` or `mult` or of a
-revision) say that their outcome is unknown. Effects on other partitions leave through the outbox, which `relay` carries
-over.
+call whose connection broke is sent again; those that are not (`signal`, `hook`, a `change` that counts, appends, or
+names what it must find) say that their outcome is unknown. Effects on other partitions leave through the outbox, which
+`relay` carries over.
 """
 
 import asyncio

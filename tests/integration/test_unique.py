@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 import pytest
 import redis
+from pydantic import Field
 
 from meshdata import MeshData, workflow
 from meshdata.errors import InvalidOptions, RecordInvalid, UniqueViolation
 from meshdata.search import Record, Tag
+from tests.handover import hand_over, until_resident
 from tests.integration.conftest import OpenMesh
 
 
@@ -18,6 +20,7 @@ class Member(Record, entity="member"):
     email: Annotated[str | None, Tag(unique=True)] = None
     nick: Annotated[str | None, Tag(unique=True, case_sensitive=False)] = None
     age: int = 0
+    tags: list[str] = Field(default=[])
 
 
 @pytest.fixture
@@ -128,6 +131,33 @@ async def test_in_a_workflow_the_refusal_is_an_outcome_like_any_other(members: M
 
     await members.connect("member", job)
     assert await members.exec(entity="member", id="j") == ["email", "a@x", "a", "j"]
+
+
+async def test_a_replay_is_told_what_the_first_run_was_told(members: MeshData, open_mesh: OpenMesh) -> None:
+    async def job() -> Any:
+        told = []
+        for email in ("a@x", "b@x"):
+            try:
+                told.append(await workflow.state.set(email=email))
+            except UniqueViolation as error:
+                told.append([error.value, error.holder])
+        told.append(await workflow.state.append("tags", "x", "x"))
+        await workflow.wait_for("go")
+        return [*told, await workflow.state.remove("tags", "x"), await workflow.state.mget("email", "tags")]
+
+    other = await open_mesh()
+    for mesh in (members, other):
+        await mesh.connect("member", job, model=Member)
+    handle = await members.exec(entity="member", id="j", wait=False)
+    held, run = await until_resident([members, other], "member:j")
+    deadline = asyncio.get_running_loop().time() + 10
+    while not run.is_waiting:
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.002)
+    await hand_over(held, run)
+    await members.set(Member, "a", {"email": "c@x"})  # by now it would be free
+    await members.signal("go")
+    assert await handle.result(timeout=10) == [["a@x", "a"], 1, 2, 2, ["b@x", []]]
 
 
 async def test_of_many_who_want_a_value_at_once_one_gets_it(mesh: MeshData, open_mesh: OpenMesh) -> None:

@@ -7,6 +7,7 @@ from typing import Any, assert_type
 
 from meshdata import MeshData, MeshFlow, RetryPolicy, activity, workflow
 from meshdata.meshflow import WorkflowHandle
+from meshdata.search import Record
 
 
 @activity
@@ -17,6 +18,29 @@ async def charge(card: str, cents: int) -> bool:
 @activity(retry=RetryPolicy(max_attempts=3), queue="paper")
 def render(name: str) -> bytes:
     return name.encode()
+
+
+class User(Record, entity="user"):
+    id: str
+    age: int = 0
+
+
+async def records(mesh: MeshData) -> None:
+    user = await mesh.create(User(id="a"), ttl="1 day")
+    assert_type(user, User)
+    assert_type(await mesh.get(User, "a"), User)
+    assert_type(await mesh.get(User, "a", "age"), dict[str, Any])
+    assert_type(await mesh.get("user", "a"), dict[str, Any])
+    assert_type(await mesh.create(User, "a", {"age": 1}), int)
+    assert_type(await mesh.update(user, if_unchanged=True), int)
+    assert_type(await mesh.update("user", "a", {"age": 1}, expected_rev=3), int)
+    assert_type((await mesh.create_many(User, [user])).created, int)
+    assert_type(await mesh.delete(user), int)
+    assert_type(await mesh.exists(User, "a"), bool)
+    await mesh.create("user", {"age": 1})  # wrong
+    await mesh.update("user", "a", {"age": 1}, if_unchanged=True)  # wrong
+    await mesh.delete("user")  # wrong
+    await mesh.get(int, "a")  # wrong
 
 
 async def ship(items: list[str]) -> int:
