@@ -1,10 +1,38 @@
 """Functions as a durable, cached, searchable data layer on Redis."""
 
-from meshdata import meshflow as MeshFlow
-from meshdata import workflow
-from meshdata.engine.policy import RetryPolicy
-from meshdata.errors import RetryAfter
-from meshdata.mesh import MeshData
-from meshdata.workflow.activity import activity
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meshdata import meshflow as MeshFlow
+    from meshdata import workflow
+    from meshdata.engine.policy import RetryPolicy
+    from meshdata.errors import RetryAfter
+    from meshdata.mesh import MeshData
+    from meshdata.workflow.activity import activity
 
 __all__ = ["MeshData", "MeshFlow", "RetryAfter", "RetryPolicy", "activity", "workflow"]
+
+# Each name is imported when it is first asked for: a module with activities alone does not load the whole house.
+_HOMES = {
+    "MeshData": "meshdata.mesh",
+    "RetryAfter": "meshdata.errors",
+    "RetryPolicy": "meshdata.engine.policy",
+    "activity": "meshdata.workflow.activity",
+}
+_MODULES = {"MeshFlow": "meshdata.meshflow", "workflow": "meshdata.workflow"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        found = import_module(_MODULES[name])
+    elif name in _HOMES:
+        found = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'meshdata' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

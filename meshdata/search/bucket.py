@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from meshdata.errors import InvalidOptions, QueryInvalid
 from meshdata.search.query import Field
@@ -118,6 +117,8 @@ def _bucket(unit: str, field: Field | str, tz: str | tzinfo, name: str) -> Bucke
     if not isinstance(field, Field | str):
         raise QueryInvalid(f"by_{unit}() takes a field or its name, not {field!r}")
     if isinstance(tz, str):
+        from zoneinfo import ZoneInfo  # here, since few need it and it takes a while to import
+
         try:
             tz = UTC if tz.upper() == "UTC" else ZoneInfo(tz)
         except (LookupError, ValueError, OSError) as problem:

@@ -36,6 +36,11 @@ class Column:
         source: the hash's field.
         option: how it is searched; None: it is stored only.
         encode: a value → what the hash holds. ValueError or TypeError: it cannot be stored, or not found again.
+        indexed: whether conditions on it can be asked.
+        kind: TAG, TEXT, NUMERIC, GEO, VECTOR, or "" where it is not indexed.
+        exact_attribute: the name under which the whole value is a tag: the attribute itself, for a `Text(exact=True)`
+            its twin.
+        separator: what parts this column's values in the index; None where the text is one value.
     """
 
     name: str
@@ -43,38 +48,33 @@ class Column:
     source: str
     codec: Codec
     option: Option | None = None
+    # worked out once: each write and each comparison asks for them
     encode: Callable[[Any], str | bytes] = field(init=False)
+    indexed: bool = field(init=False)
+    kind: str = field(init=False)
+    exact_attribute: str = field(init=False)
+    separator: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "encode", _encoder(self.codec, self.option))
+        option = self.option
+        indexed = option is not None and option.index
+        told = {
+            "encode": _encoder(self.codec, option),
+            "indexed": indexed,
+            "kind": type(option).__name__.upper() if indexed else "",
+            "exact_attribute": f"{self.attribute}__exact" if isinstance(option, Text) else self.attribute,
+            "separator": option.separator if isinstance(option, Tag) else None,
+        }
+        for name, value in told.items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         return f"<{self.kind or 'stored'} {self.name}>"
 
     @property
-    def indexed(self) -> bool:
-        """Whether conditions on it can be asked."""
-        return self.option is not None and self.option.index
-
-    @property
-    def kind(self) -> str:
-        """TAG, TEXT, NUMERIC, GEO, VECTOR, or "" where it is not indexed."""
-        return type(self.option).__name__.upper() if self.indexed else ""
-
-    @property
     def exact_in_reply(self) -> bool:
         """Whether the module, asked for the field by name, gives the hash's text: it prints numbers with 12 digits."""
         return not isinstance(self.option, Numeric) or self.codec.whole
-
-    @property
-    def exact_attribute(self) -> str:
-        """The name under which the whole value is a tag: the attribute itself, for a `Text(exact=True)` its twin."""
-        return f"{self.attribute}__exact" if isinstance(self.option, Text) else self.attribute
-
-    @property
-    def separator(self) -> str | None:
-        """What parts this column's values in the index; None where the text is one value."""
-        return self.option.separator if isinstance(self.option, Tag) else None
 
     def parts(self, values: Iterable[Any]) -> list[str]:
         """Values of a list, each as it stands in the hash; of a field that holds a list.

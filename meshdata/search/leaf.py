@@ -87,9 +87,9 @@ def _equal(column: Column, op: Op, values: tuple[Any, ...]) -> Condition:
         raise QueryInvalid(f"{column.name}: an empty text cannot be asked for in a field with index_empty=False")
     if isinstance(column.option, Text):
         texts = [spread(text) for text in texts]
-    if column.option is not None and isinstance(column.option, Tag) and not column.option.case_sensitive:
+    if isinstance(column.option, Tag) and not column.option.case_sensitive:
         texts = [text.lower() for text in texts]
-    found = tuple(dict.fromkeys(text.strip(BLANKS) for text in texts if not tag_problem(text, separator)))
+    found = tuple(dict.fromkeys([text.strip(BLANKS) for text in texts if not tag_problem(text, separator)]))
     return OneOf(column, found) if found else Nothing()
 
 

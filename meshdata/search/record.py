@@ -49,14 +49,18 @@ class _RecordType(ModelMetaclass):
             _building.reset(token)
         if entity is not None:
             type.__setattr__(made, "__entity__", entity)
+        type.__setattr__(made, "__expressions__", {})  # of its own, not its base's: made as they are asked for
         return made
 
     if not TYPE_CHECKING:  # a checker should take User.plan for what the field is, and miss a wrong name
 
         def __getattr__(cls, name: str) -> Any:
             if not name.startswith("_") and not _building.get():
+                if (known := cls.__expressions__.get(name)) is not None:
+                    return known
                 if name in cls.__pydantic_fields__:
-                    return field(cls, name)
+                    made = cls.__expressions__[name] = field(cls, name)
+                    return made
                 if name == "meta":
                     return meta
                 raise AttributeError(_no_field(cls.__name__, name, cls.__pydantic_fields__), name=name, obj=cls)

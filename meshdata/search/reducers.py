@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -126,7 +125,7 @@ def reduce_numbers(reducer: Reducer, numbers: Sequence[float]) -> float | None:
         case "AVG":
             return math.fsum(numbers) / len(numbers)
         case "STDDEV":
-            return statistics.stdev(numbers) if len(numbers) > 1 else 0.0
+            return merged_stddev([(1, number, 0.0) for number in numbers])
         case "QUANTILE":
             ordered = sorted(numbers)
             return ordered[max(0, math.ceil(float(reducer.arguments[0]) * len(ordered)) - 1)]

@@ -2,6 +2,9 @@
 
 Leaves come in a form where nothing is left to decide: texts as the hash holds them, numbers as doubles, texts cut into
 words. So the back ends (`fulltext.py`, `predicate.py`) have one meaning to keep and no values to convert.
+
+A node is never changed once it is made. Python does not hold it to that: frozen nodes take twice the time to make, and
+a query makes a dozen.
 """
 
 from __future__ import annotations
@@ -32,38 +35,38 @@ class Condition:
         raise TypeError("a condition has no truth value: write & | ~ for and, or, not, and between() for a < field < b")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Everything(Condition):
     """Every record."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Nothing(Condition):
     """No record: the comparison cannot be true of any."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class And(Condition):
     """All parts hold."""
 
     parts: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Or(Condition):
     """Some part holds."""
 
     parts: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Not(Condition):
     """The part does not hold; a record without the field is among those."""
 
     part: Condition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Range(Condition):
     """A number between two doubles; None is no bound, `open` leaves the bound itself out."""
 
@@ -74,7 +77,7 @@ class Range(Condition):
     high_open: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OneOf(Condition):
     """A tag, or a value of a list of tags, is one of these texts."""
 
@@ -82,7 +85,7 @@ class OneOf(Condition):
     texts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prefix(Condition):
     """A tag begins with the text."""
 
@@ -90,7 +93,7 @@ class Prefix(Condition):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Infix(Condition):
     """A tag holds the text."""
 
@@ -98,7 +101,7 @@ class Infix(Condition):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Words(Condition):
     """A text holds all these words, in any order; a starred one stands for all that begin so."""
 
@@ -106,7 +109,7 @@ class Words(Condition):
     words: tuple[tuple[str, bool], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Phrase(Condition):
     """A text holds these words one after the other."""
 
@@ -114,7 +117,7 @@ class Phrase(Condition):
     words: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fuzzy(Condition):
     """A text holds, for each of these words, one at most `distance` edits away."""
 
@@ -123,14 +126,14 @@ class Fuzzy(Condition):
     distance: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Missing(Condition):
     """The record has no such field."""
 
     column: Column
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Near(Condition):
     """A place within `km` of a point."""
 
@@ -140,7 +143,7 @@ class Near(Condition):
     km: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Knn(Condition):
     """The `k` records whose vector is nearest; stands at the top of a query, beside conditions that filter first."""
 
@@ -149,7 +152,7 @@ class Knn(Condition):
     k: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RawText(Condition):
     """Query text of the caller's own, for what this tree cannot say. See `unsafe_raw`."""
 
@@ -177,7 +180,7 @@ class Op(StrEnum):
     KNN = "knn"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unbound(Condition):
     """A comparison on a field whose kind is not known yet; `bind` makes it a leaf."""
 
@@ -243,7 +246,10 @@ def negated(part: Condition) -> Condition:
 
 def has_knn(tree: Condition) -> bool:
     """Whether a nearest-neighbour search stands anywhere in the tree."""
-    return any(isinstance(one, Knn) for one in leaves(tree))
+    kind = type(tree)
+    if kind is And or kind is Or:
+        return any(has_knn(part) for part in tree.parts)  # type: ignore[attr-defined]
+    return has_knn(tree.part) if kind is Not else kind is Knn  # type: ignore[attr-defined]
 
 
 def leaves(tree: Condition) -> Iterable[Condition]:

@@ -56,17 +56,29 @@ def test_a_contract_names_every_module_it_is_about(contract: str, key: str, name
 
 
 def test_importing_the_library_adds_no_log_handler_and_prints_nothing() -> None:
-    done = run("import logging, meshdata; assert not logging.root.handlers + logging.getLogger('meshdata').handlers")
+    handlers = "logging.root.handlers + logging.getLogger('meshdata').handlers"
+    done = run(f"import logging; from meshdata import *; assert not {handlers}")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_importing_the_library_imports_neither_its_command_line_nor_its_test_server() -> None:
-    done = run("import sys, meshdata; assert not {'typer', 'rich', 'fakeredis'} & set(sys.modules)")
+    done = run("import sys; from meshdata import *; assert not {'typer', 'rich', 'fakeredis'} & set(sys.modules)")
     assert done.returncode == 0, done.stderr
 
 
 def test_importing_the_library_imports_none_of_what_only_some_of_it_needs() -> None:
-    program = "import sys, meshdata, meshdata.search; print(*sorted(sys.modules))"
+    program = "import sys; from meshdata import *; import meshdata.search; print(*sorted(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     unwanted = {"pyarrow", "polars", "pandas", "numpy", "rich", "typer", "starlette", "fakeredis"}
     assert unwanted.isdisjoint(ran.stdout.split())
+
+
+def test_a_name_of_the_library_is_imported_when_it_is_asked_for() -> None:
+    program = """if True:
+        import sys, meshdata
+        print({"redis", "pydantic", "asyncio"} & set(sys.modules))
+        meshdata.MeshData, meshdata.workflow.sleep_for
+    """
+    done = run(program)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "set()", "")
+    assert run("import meshdata; meshdata.nothing").stderr.endswith("module 'meshdata' has no attribute 'nothing'\n")
