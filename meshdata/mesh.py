@@ -49,6 +49,7 @@ from meshdata.workflow.context import follow_tasks
 from meshdata.workflow.export import JobExport
 from meshdata.workflow.function import Function
 from meshdata.workflow.home import FLOW, Home, decoder_of, topic_of
+from meshdata.workflow.interceptor import Interceptor, check_interceptors
 from meshdata.workflow.starting import Conflict
 from meshdata.workflow.worker import Host, Service
 
@@ -91,6 +92,7 @@ class MeshData(RecordVerbs):
         linger: how long a waiting run stays in memory before it is suspended. By default a minute. (Under a
             `meshdata.testing.Clock`, which may be moved by months in a moment, both are years by default.)
         resident_limit: how many runs stay in memory.
+        interceptors: code around every workflow, hook, activity and durable call of this process.
         large_value: bytes of an argument, a result or another outcome above which it is kept beside its journal.
     """
 
@@ -106,6 +108,7 @@ class MeshData(RecordVerbs):
         life_sign: Duration | None = None,
         linger: Duration | None = None,
         resident_limit: int = 10_000,
+        interceptors: Sequence[Interceptor] = (),
         large_value: int = LARGE_VALUE,
     ) -> None:
         environment = os.environ
@@ -120,6 +123,7 @@ class MeshData(RecordVerbs):
             wanted = environment.get("MESHDATA_CONCURRENCY", "100")
             wanted = int(wanted) if wanted.isdecimal() else wanted
         self._concurrency = _whole(wanted, "concurrency", 1, 100_000) or 100
+        self._interceptors = check_interceptors(interceptors)
         self._resident_limit = _whole(resident_limit, "resident_limit", 1, 10_000_000) or 1
         self._large_value = _whole(large_value, "large_value", LEAST_LARGE_VALUE, MOST_LARGE_VALUE) or LARGE_VALUE
         is_held = isinstance(clock, HeldClock)
@@ -178,7 +182,9 @@ class MeshData(RecordVerbs):
             logger.warning("this Redis has no search module; everything but search works")
         look_s = self._life_sign_s if isinstance(self._clock, HeldClock) else min(self._life_sign_s, SLOW_INTERVAL_S)
         self._engine = Engine(self._store, reconcile_s=look_s)
-        self._host = Host(self._store, linger_s=self._linger_s, resident_limit=self._resident_limit)
+        self._host = Host(
+            self._store, linger_s=self._linger_s, resident_limit=self._resident_limit, interceptors=self._interceptors
+        )
         self._leases = Leases(self._store, self._host, period_s=self._life_sign_s, topics=lambda: self._router.topics)
         self._router = Router(
             self._store, concurrency=self._concurrency, rejoin=self._rejoin,

@@ -12,6 +12,7 @@ from meshdata.meshflow.opening import Address, Opening
 from meshdata.values import Duration, check_entity
 from meshdata.workflow.activity import Activity
 from meshdata.workflow.function import Function
+from meshdata.workflow.interceptor import Interceptor
 
 Functions = Sequence[Callable[..., Any]] | Mapping[str, Callable[..., Any]]
 
@@ -28,7 +29,7 @@ class Worker:
         namespace: that of the clients; by default "meshdata".
         concurrency: how many functions it works on at once; those that only wait do not count.
         retry: how often a failed run of a workflow function is repeated where its start does not say.
-        name, partitions, life_sign, linger, resident_limit: see `MeshData`.
+        name, partitions, life_sign, linger, resident_limit, interceptors: see `MeshData`.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Worker:
         life_sign: Duration | None = None,
         linger: Duration | None = None,
         resident_limit: int | None = None,
+        interceptors: Sequence[Interceptor] | None = None,
     ) -> None:
         self.queues = [queue] if isinstance(queue, str) else list(queue)
         for one in self.queues:
@@ -59,7 +61,7 @@ class Worker:
         self._retry = retry
         self._opening = Opening(
             url, namespace=namespace, concurrency=concurrency, name=name, partitions=partitions, life_sign=life_sign,
-            linger=linger, resident_limit=resident_limit,
+            linger=linger, resident_limit=resident_limit, interceptors=interceptors,
         )  # fmt: skip
         self.mesh = self._opening.mesh
 

@@ -13,6 +13,8 @@ from meshdata.workflow.activity import activity, proxy, proxy_activities
 from meshdata.workflow.cancel import cancel, shield
 from meshdata.workflow.child import exec_child, hook, interrupt, start_child
 from meshdata.workflow.emit import emit, enrich, trace
+from meshdata.workflow.interceptor import Execution, Interceptor, Outbound
+from meshdata.workflow.log import logger
 from meshdata.workflow.once import get_context, info, now, once, random, uuid
 from meshdata.workflow.patch import deprecate_patch, patched
 from meshdata.workflow.renewal import continue_as_new
@@ -23,6 +25,9 @@ from meshdata.workflow.timer import sleep_for, timeout
 from meshdata.workflow.typed import child
 
 __all__ = [
+    "Execution",
+    "Interceptor",
+    "Outbound",
     "activity",
     "all_",
     "cancel",
@@ -37,6 +42,7 @@ __all__ = [
     "hook",
     "info",
     "interrupt",
+    "logger",
     "now",
     "once",
     "patched",

@@ -6,7 +6,7 @@ queue. Outside a workflow it is a plain call.
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
@@ -19,6 +19,7 @@ from meshdata.workflow.attempt import ActivityInfo, Limits, Pulse, attempt_once,
 from meshdata.workflow.call import Call, durable, failure_as_value
 from meshdata.workflow.context import outside, running
 from meshdata.workflow.function import Function, InThread
+from meshdata.workflow.interceptor import Execution, Interceptor, around
 from meshdata.workflow.runner import Run
 
 logger = get_logger(__name__)
@@ -117,7 +118,7 @@ class Activity(Generic[P, R]):
 
     async def _attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Run, call: Call) -> None:
         try:
-            work = functools.partial(self.function.run, run.host.in_thread, args, kwargs)
+            function, host = self.function, run.host
             limits = Limits(self.timeout_s, self.heartbeat_s, await self._left_s(run, call))
             pulse = Pulse(functools.partial(run.beat, call))
             told = run.beats.get(call.position)
@@ -125,6 +126,7 @@ class Activity(Generic[P, R]):
                 run.job, self.name, call.attempts + 1, _key(run.name, call.position),
                 None if told is None else from_json(told), pulse.beat,
             )  # fmt: skip
+            work = _execution(function, about, run.dimension, args, kwargs, host.in_thread, host.interceptors)
             code, payload, pause = await attempt_once(work, about, retry=self.retry, limits=limits, pulse=pulse)
             if code == "try":
                 pulse.flush()
@@ -158,8 +160,36 @@ def _key(run: str, position: str) -> str:
     return f"{job}/{dimension}/{position}"
 
 
+def _execution(
+    function: Function,
+    about: ActivityInfo,
+    dimension: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    in_thread: InThread,
+    interceptors: Sequence[Interceptor],
+) -> Callable[[], Coroutine[Any, Any, Any]]:
+    """What one attempt does."""
+    if not interceptors:
+        return functools.partial(function.run, in_thread, args, kwargs)
+    call = Execution(function.name, about.job_id, dimension, about.attempt, args, kwargs)
+
+    async def run() -> Any:
+        return await around(
+            interceptors, "activity", call, lambda call: function.run(in_thread, call.args, call.kwargs)
+        )
+
+    return run
+
+
 async def attempt_for_another(
-    store: Store, function: Function, run: str, position: str, body: bytes, in_thread: InThread
+    store: Store,
+    function: Function,
+    run: str,
+    position: str,
+    body: bytes,
+    in_thread: InThread,
+    interceptors: Sequence[Interceptor] = (),
 ) -> tuple[str, bytes, int]:
     """Run an activity that a workflow elsewhere asked for, as its message has it; see `attempt_once`."""
     said = from_json(body)
@@ -168,7 +198,7 @@ async def attempt_for_another(
 
     async def work() -> Any:
         args, kwargs = function.arguments(list(said["a"]), said["k"])
-        return await function.run(in_thread, args, kwargs)
+        return await _execution(function, about, run.partition(" ")[0], args, kwargs, in_thread, interceptors)()
 
     if "d" in said and not await store.is_awaited(run, position):
         return "err", b"null", 0  # it was asked for too long ago

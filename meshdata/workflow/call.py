@@ -14,12 +14,14 @@ from meshdata.errors import (
     JobNotFound,
     MeshTimeout,
     UniqueViolation,
+    UsageError,
     end_from_payload,
     failure_from_payload,
 )
 from meshdata.store.messages import texts
 from meshdata.values import from_json
 from meshdata.workflow.context import current_path, current_run, durable_codes
+from meshdata.workflow.interceptor import Outbound, around
 from meshdata.workflow.journal import Entry
 
 Live = Callable[[Any, "Call"], None]
@@ -98,8 +100,23 @@ def durable(
     """
     run = current_run(verb)
     call = Call(current_path().next_call(), kind, name, live, decode, inline=inline)
+    if run.host.interceptors:
+        return _intercepted(run, call, verb)
     outcome: Coroutine[Any, Any, Any] = run.outcome(call)
     return outcome
+
+
+async def _intercepted(run: Any, call: Call, verb: str) -> Any:
+    async def make(_: Outbound) -> Any:
+        if call.future is not None:
+            raise UsageError(f"{verb} was made already; an interceptor proceeds once")
+        return await run.outcome(call)
+
+    about = Outbound(verb, call.kind, call.name, run.job, call.position)
+    return await around(run.host.interceptors, "outbound", about, make)
+
+
+durable_codes.add(_intercepted.__code__)
 
 
 def label(kind: str, name: str) -> str:

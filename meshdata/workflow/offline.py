@@ -16,6 +16,7 @@ from meshdata.workflow.call import Call
 from meshdata.workflow.context import follow_tasks
 from meshdata.workflow.function import Function, contained
 from meshdata.workflow.home import Home, Homes
+from meshdata.workflow.interceptor import Interceptor
 from meshdata.workflow.runner import Run
 from meshdata.workflow.settle import Settler
 from meshdata.workflow.thread import Threads
@@ -124,6 +125,7 @@ class _Offline:
         self.homes = knows.homes
         self.to_hash, self.from_hash, self.seeds = knows.to_hash, knows.from_hash, knows.seeds
         self.stored_names, self.named, self.elements = knows.stored_names, knows.named, knows.elements
+        self.interceptors: Sequence[Interceptor] = ()
         self.misfit: Exception | None = None
         self.threads: ThreadPoolExecutor | None = None
 
@@ -181,6 +183,7 @@ async def rerun(recorded: Recorded, function: Function, knows: Knows) -> Reached
     run.ahead.update(recorded.waits)
     try:
         run.journal.extend(0, [raw for raw in recorded.entries if not _is_end(raw)])
+        run.replayed = run.journal.length + 1  # nothing is done anew, and nothing said
         start = run.journal.next()
         if start is None or start.kind != "start":
             raise CorruptRecord(f"the journal of {recorded.job} does not begin with its start")

@@ -32,6 +32,7 @@ from meshdata.store.store import Store
 from meshdata.workflow.call import SIGNALS, Call, failure_of, label, partitions_of
 from meshdata.workflow.context import durable_codes, entered
 from meshdata.workflow.home import Homes
+from meshdata.workflow.interceptor import Interceptor
 from meshdata.workflow.journal import BACK, PATCH, Entry, Journal
 from meshdata.workflow.request import POSITION, Cancellation
 from meshdata.workflow.settle import Settler, is_woken_within, waits_on, wake_with
@@ -61,6 +62,7 @@ class Hosting(Protocol):
     context: Context
     settler: Settler
     homes: Homes
+    interceptors: Sequence[Interceptor]
     to_hash: Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Argument], Sequence[str]]]
     from_hash: Callable[[str, Mapping[str, bytes]], dict[str, Any]]
     seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]
@@ -116,6 +118,7 @@ class Run:
         "over",
         "partition",
         "policy",
+        "replayed",
         "round",
         "seq",
         "service",
@@ -157,6 +160,7 @@ class Run:
         self._writing = False
         self._inline = 0
         self.computing = False
+        self.replayed = 0  # entries of the journal that were there when this process got the run
         self._failures: WeakSet[Exception] | None = None  # those told to the function that it may still raise
         self._issued: dict[str, int] = {}
         self._notes: list[str] = []
@@ -179,6 +183,11 @@ class Run:
     def steps(self) -> int:
         """Steps it has made, one that is under way included."""
         return self.seq + self._writing
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether its function does over what it did before it was lost or suspended."""
+        return self.journal.consumed < self.replayed or bool(self.ahead)
 
     @property
     def dimension(self) -> str:

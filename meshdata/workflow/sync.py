@@ -34,6 +34,7 @@ from meshdata.workflow.child import start_child as _start_child
 from meshdata.workflow.emit import emit as _emit
 from meshdata.workflow.emit import enrich as _enrich
 from meshdata.workflow.emit import trace as _trace
+from meshdata.workflow.log import logger
 from meshdata.workflow.once import get_context, info, now, random, uuid
 from meshdata.workflow.once import once as _once
 from meshdata.workflow.patch import deprecate_patch, patched
@@ -64,6 +65,7 @@ __all__ = [
     "hook",
     "info",
     "interrupt",
+    "logger",
     "now",
     "once",
     "patched",

@@ -25,6 +25,7 @@ from meshdata.workflow.activity import attempt_for_another
 from meshdata.workflow.ending import Endings
 from meshdata.workflow.function import Function, contained
 from meshdata.workflow.home import Home, Homes
+from meshdata.workflow.interceptor import Execution, Interceptor, around
 from meshdata.workflow.runner import Run
 from meshdata.workflow.settle import Settler
 from meshdata.workflow.thread import Threads
@@ -71,9 +72,12 @@ class Host:
     Args:
         linger_s: how long a run may wait before it is suspended.
         resident_limit: how many runs stay in memory; beyond it those idle longest are suspended at once.
+        interceptors: code around what is run and called; the first is outermost.
     """
 
-    def __init__(self, store: Store, *, linger_s: float, resident_limit: int) -> None:
+    def __init__(
+        self, store: Store, *, linger_s: float, resident_limit: int, interceptors: Sequence[Interceptor] = ()
+    ) -> None:
         self.store = store
         self.loop = asyncio.get_running_loop()
         self.context: Context = copy_context()
@@ -81,6 +85,7 @@ class Host:
         self.runs: dict[str, Run] = {}
         self.services: dict[str, Service] = {}
         self.homes = Homes()
+        self.interceptors = interceptors
         self.to_hash: Callable[[str, Mapping[str, Any]], tuple[Mapping[str, Argument], Sequence[str]]]
         self.from_hash: Callable[[str, Mapping[str, bytes]], dict[str, Any]]
         self.seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]
@@ -130,9 +135,19 @@ class Host:
         """Call a run's function with arguments as JSON decoded them, converted by its annotations."""
         function: Function = run.service.function
         converted, named = function.arguments(list(args), kwargs)
+        if not self.interceptors:
+            return await self._execute(run, converted, named)
+        method = "workflow" if run.dimension == "0" else "hook"
+        about = Execution(function.name, run.job, run.dimension, run.attempt + 1, converted, named)
+        return await around(
+            self.interceptors, method, about, lambda call: self._execute(run, call.args, dict(call.kwargs))
+        )
+
+    async def _execute(self, run: Run, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        function: Function = run.service.function
         if function.is_async:
-            return await function.run(self.in_thread, converted, named)
-        return await self._workflow_threads.call(run, function, converted, named)
+            return await function.run(self.in_thread, args, kwargs)
+        return await self._workflow_threads.call(run, function, args, kwargs)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -205,6 +220,7 @@ class Host:
             start = run.journal.next()
             run.ahead.update(leased.waits)
             run.beats.update(leased.beats)
+            run.replayed = run.journal.length
         except CorruptRecord as error:
             self.fail(run, error)
             return
@@ -427,7 +443,13 @@ class Host:
         self._at_work.add(claim)
         try:
             code, payload, delay = await attempt_for_another(
-                self.store, service.function, claim.run, message.position, message.body or b"", self.in_thread
+                self.store,
+                service.function,
+                claim.run,
+                message.position,
+                message.body or b"",
+                self.in_thread,
+                self.interceptors,
             )
             reply = partial(
                 self.store.reply, claim.run, message.position, code=code, payload=payload, delay_ms=delay,

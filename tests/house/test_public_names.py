@@ -21,6 +21,9 @@ MESHDATA = [
 ]
 
 WORKFLOW = [
+    "Execution",
+    "Interceptor",
+    "Outbound",
     "activity",
     "all_",
     "cancel",
@@ -35,6 +38,7 @@ WORKFLOW = [
     "hook",
     "info",
     "interrupt",
+    "logger",
     "now",
     "once",
     "patched",
