@@ -43,6 +43,19 @@ class ActivityInfo:
         """ "<entity>:<id>" of the workflow that called it."""
         return self.job_id
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt is over, and its work may stop; to ask counts as a heartbeat.
+
+        For plain functions, which run in a thread: a coroutine is cancelled. On another worker an attempt learns of it
+        when it writes the details of a heartbeat.
+        """
+        try:
+            self.beat(None)
+        except asyncio.CancelledError:
+            return True
+        return False
+
     def heartbeat(self, details: Any = None) -> None:
         """Say that the work goes on; from a coroutine or a thread, as often as you like.
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -236,6 +238,61 @@ async def test_an_activity_in_flight_is_cancelled(mesh: MeshData, eventually: Ev
     assert await handle.result(5) == "stopped"
     await asyncio.wait_for(stopped.wait(), 5)
     assert kinds(await journal_of(mesh, "job:j")) == ["start", "state", "cancel"]
+
+
+async def test_a_plain_function_in_a_thread_can_ask_whether_it_is_cancelled(
+    mesh: MeshData, eventually: Eventually
+) -> None:
+    began, stopped = threading.Event(), threading.Event()
+
+    @activity
+    def endless() -> None:
+        began.set()
+        deadline = time.monotonic() + 10
+        while not activity.info().cancelled and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if activity.info().cancelled:
+            stopped.set()
+
+    async def job() -> None:
+        await endless()
+
+    await mesh.connect("job", job)
+    handle = await mesh.exec(entity="job", id="j", ttl="1 minute", wait=False)
+    await eventually(began.is_set)
+    await handle.cancel()
+    with pytest.raises(JobCancelled):
+        await handle.result(5)
+    await eventually(stopped.is_set)
+
+
+async def test_an_activity_on_another_worker_is_cancelled_when_it_tells_how_it_gets_on(
+    mesh: MeshData, open_mesh: OpenMesh, eventually: Eventually
+) -> None:
+    began, stopped = asyncio.Event(), asyncio.Event()
+
+    @activity(queue="far", heartbeat="1 minute")
+    async def endless() -> None:
+        began.set()
+        try:
+            while True:
+                activity.info().heartbeat("on my way")
+                await asyncio.sleep(0.05)
+        except asyncio.CancelledError:
+            stopped.set()
+            raise
+
+    async def job() -> None:
+        await endless()
+
+    await mesh.connect("job", job)
+    await (await open_mesh()).serve_activities("far", endless)
+    handle = await mesh.exec(entity="job", id="j", ttl="1 minute", wait=False)
+    await eventually(began.is_set)
+    await handle.cancel()
+    with pytest.raises(JobCancelled):
+        await handle.result(5)
+    await eventually(stopped.is_set)
 
 
 async def test_a_suspended_job_wakes_to_be_told(mesh: MeshData, open_mesh: OpenMesh, eventually: Eventually) -> None:

@@ -202,6 +202,18 @@ async def test_flush_of_nothing_removes_nothing(bench: Bench) -> None:
     assert await bench.store.flush(JOB) == 0
 
 
+async def test_flush_looks_for_the_last_hooks_and_those_that_live_not_for_all_there_ever_were(bench: Bench) -> None:
+    await bench.take(ttl="60000")
+    await bench.store.hook(JOB, topic="work", body=b"{}", name="thing.mark")
+    key = f"{bench.base(JOB)}j:{JOB}"
+    bench.redis.hset(key, "dims", 5_000_000)
+    await bench.store.hook(JOB, topic="work", body=b"{}", name="thing.mark")
+    before = bench.redis.info("commandstats")["cmdstat_del"]["calls"]
+    assert await bench.store.flush(JOB) == 6
+    assert bench.redis.info("commandstats")["cmdstat_del"]["calls"] - before < 1_100
+    assert (bench.header(JOB, "1"), bench.header(JOB, "5000001")) == ({}, {})
+
+
 async def test_flush_takes_waits_hooks_and_children_along(bench: Bench) -> None:
     claim = await bench.take(ttl="60000")
     child = StartJob("thing:child", "work", b"{}", "thing", policy="fail", parent="@", awaited=True)
