@@ -20,8 +20,11 @@ logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE: Final = 64
 
-UNBLOCK_TRIES: Final = 1_000
-"""How often a read that is on its way to the server is called back, 2 ms apart."""
+UNBLOCK_TRIES: Final = 100
+"""How often a read that is on its way to the server is called back."""
+
+UNBLOCK_PAUSES_S: Final = (0.002, 0.05)
+"""The first pause between two such calls; each is longer by half, up to the second."""
 
 
 @dataclass(slots=True)
@@ -158,13 +161,15 @@ class Router:
 
     async def _until_back(self, partition: int, topics: Sequence[str]) -> None:
         """End one blocking read, once it has begun: the two commands go by different connections."""
+        pause, longest = UNBLOCK_PAUSES_S
         for _ in range(UNBLOCK_TRIES):
             try:
                 if self._reading.get(partition) is not topics or await self._open_readers[partition].unblock():
                     return
             except (KeyError, StoreError):
                 return  # the reader is gone, and the next one begins with all topics
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, longest)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

@@ -69,12 +69,25 @@ def encode(value: Any) -> bytes:
     raise TypeError(f"fakeredis replied with a {type(value).__name__}, which RESP3 does not know")
 
 
+class _InOrder(dict[Any, None]):
+    """Where fakeredis has a set, whose order is that of addresses: under a held clock all goes one way each time."""
+
+    def add(self, one: Any) -> None:
+        self[one] = None
+
+    def discard(self, one: Any) -> None:
+        self.pop(one, None)
+
+    remove = discard
+
+
 class _HeldDatabase(Database):  # type: ignore[misc, unused-ignore]
     """Keys that expire by a held clock."""
 
     def __init__(self, server: FakeServer, clock: HeldClock) -> None:
         self._clock = clock
         super().__init__(server.lock)
+        self._change_callbacks = cast(Any, _InOrder())
 
     # fakeredis sets the time before each command.
     @property
@@ -92,6 +105,7 @@ class _HeldServer(FakeServer):  # type: ignore[misc, unused-ignore]
     def __init__(self, clock: HeldClock) -> None:
         super().__init__(version=VERSION)
         self.dbs = defaultdict(lambda: _HeldDatabase(self, clock))
+        self.subscribers = cast(Any, defaultdict(_InOrder))
         self._clock = clock
         self._told = 0
 

@@ -31,13 +31,15 @@ class QuickScripts:
         compiled = getattr(server, "meshdata_compiled", None)
         if compiled is None:
             compiled = server.meshdata_compiled = {}
-        function = compiled.get(script)
-        if function is None:
-            server.script_cache[hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()] = script
+        known = compiled.get(script)
+        if known is None:
+            sha = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
             try:
-                function = compiled[script] = runtime.compile(script)
+                known = compiled[script] = (runtime.compile(script), sha)
             except LUA_MODULE.LuaSyntaxError as error:
                 raise SimpleError(messages.SCRIPT_ERROR_MSG.format("", error)) from error
+        function, sha = known
+        server.script_cache[sha] = script
         server._lua_current_socket[0] = self
         self._script_resp = 2
         server._lua_set_keys_argv(

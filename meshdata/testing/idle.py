@@ -18,7 +18,7 @@ from meshdata.workflow.settle import queued
 STRANGE_TICKS: Final = 1_000
 """A test's own tasks may stir all the time: after so many ticks with nothing but them, the mesh is idle."""
 
-PATIENCE_S: Final = 2.0
+PATIENCE_S: Final = 5.0
 """Real seconds that threads and sockets are given to get on before they are taken to wait for the test."""
 
 RESTLESS_S: Final = 30.0
