@@ -48,10 +48,11 @@ class Refused:
 
 @dataclass(slots=True)
 class Written:
-    """What came of many records; each of them is counted once."""
+    """What came of many records; each of them is counted once. `unchanged`: instances that are as they were read."""
 
     created: int = 0
     updated: int = 0
+    unchanged: int = 0
     failed: list[Refused] = field(default_factory=list)
 
     def raise_for_failures(self) -> None:
@@ -87,6 +88,7 @@ class Bulk:
         self._gathered: list[list[_One]] = [[] for _ in range(store.partitions)]
         self._sizes = [0] * store.partitions
         self._under_way: set[asyncio.Task[None]] = set()
+        self._broken: BaseException | None = None
         self._report = Written()
 
     async def write(self, records: Iterable[Any] | AsyncIterable[Any]) -> Written:
@@ -109,6 +111,8 @@ class Bulk:
         finally:
             while self._under_way:
                 await asyncio.wait(self._under_way)
+        if self._broken is not None:
+            raise self._broken
         self._report.failed.sort(key=lambda one: one.position)
         return self._report
 
@@ -127,6 +131,9 @@ class Bulk:
                 changes, gone = self._registry.to_hash(self._entity, content, id)
         except MeshError as error:
             self._report.failed.append(Refused(position, id, error))
+            return
+        if not self._new and not changes and not gone:
+            self._report.unchanged += 1
             return
         stored: dict[str, Any] = {}
         if record is not None:
@@ -163,8 +170,13 @@ class Bulk:
         self._sizes[partition] = 0
         task = asyncio.get_running_loop().create_task(self._write(partition, batch))
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._ended)
         await asyncio.sleep(0)  # it is sent while the next batch is made
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._broken = task.exception()
 
     async def _write(self, partition: int, batch: list[_One]) -> None:
         try:

@@ -104,6 +104,9 @@ async def test_many_records_are_updated_by_what_differs(mesh: MeshData) -> None:
     assert await mesh.get(Item, "i9", "name") == {"name": None}
     items[7].tags = ["x"]
     assert await mesh.update(items[7]) == 1
+    again = await mesh.update_many(Item, items[:5])
+    assert (again.updated, again.unchanged) == (0, 5)
+    assert (await mesh.raw("item", "i0"))["_rev"] == b"2"
 
 
 async def test_records_without_a_model(mesh: MeshData) -> None:
@@ -168,6 +171,15 @@ async def test_what_a_broken_connection_leaves_unknown_is_said(mesh: MeshData) -
     assert report.failed
     assert report.created + len(report.failed) == 1_000
     assert {type(one.error) for one in report.failed} == {StoreUnavailable}
+
+
+async def test_what_nobody_foresaw_is_raised_and_not_lost(mesh: MeshData) -> None:
+    async def breaks(*args: Any, **options: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    mesh.store.change_many = breaks  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="a bug"):
+        await mesh.create_many(Item, [Item(id=f"i{n}") for n in range(500)])
 
 
 async def test_one_record_that_redis_refuses_does_not_take_the_others_with_it(
