@@ -50,6 +50,7 @@ from meshdata.workflow.export import JobExport
 from meshdata.workflow.function import Function
 from meshdata.workflow.home import FLOW, Home, decoder_of, topic_of
 from meshdata.workflow.interceptor import Interceptor, check_interceptors
+from meshdata.workflow.long import LONG_JOURNAL
 from meshdata.workflow.starting import Conflict
 from meshdata.workflow.worker import Host, Service
 
@@ -93,6 +94,7 @@ class MeshData(RecordVerbs):
             `meshdata.testing.Clock`, which may be moved by months in a moment, both are years by default.)
         resident_limit: how many runs stay in memory.
         interceptors: code around every workflow, hook, activity and durable call of this process.
+        long_journal: entries of a journal above which the log warns of it.
         large_value: bytes of an argument, a result or another outcome above which it is kept beside its journal.
     """
 
@@ -109,6 +111,7 @@ class MeshData(RecordVerbs):
         linger: Duration | None = None,
         resident_limit: int = 10_000,
         interceptors: Sequence[Interceptor] = (),
+        long_journal: int = LONG_JOURNAL,
         large_value: int = LARGE_VALUE,
     ) -> None:
         environment = os.environ
@@ -125,6 +128,7 @@ class MeshData(RecordVerbs):
         self._concurrency = _whole(wanted, "concurrency", 1, 100_000) or 100
         self._interceptors = check_interceptors(interceptors)
         self._resident_limit = _whole(resident_limit, "resident_limit", 1, 10_000_000) or 1
+        self._long_journal = _whole(long_journal, "long_journal", 1, 10_000_000) or LONG_JOURNAL
         self._large_value = _whole(large_value, "large_value", LEAST_LARGE_VALUE, MOST_LARGE_VALUE) or LARGE_VALUE
         is_held = isinstance(clock, HeldClock)
         life_sign, linger = _or_default(life_sign, LIFE_SIGN, is_held), _or_default(linger, LINGER, is_held)
@@ -183,7 +187,11 @@ class MeshData(RecordVerbs):
         look_s = self._life_sign_s if isinstance(self._clock, HeldClock) else min(self._life_sign_s, SLOW_INTERVAL_S)
         self._engine = Engine(self._store, reconcile_s=look_s)
         self._host = Host(
-            self._store, linger_s=self._linger_s, resident_limit=self._resident_limit, interceptors=self._interceptors
+            self._store,
+            linger_s=self._linger_s,
+            resident_limit=self._resident_limit,
+            interceptors=self._interceptors,
+            long_journal=self._long_journal,
         )
         self._leases = Leases(self._store, self._host, period_s=self._life_sign_s, topics=lambda: self._router.topics)
         self._router = Router(
@@ -648,10 +656,10 @@ class MeshData(RecordVerbs):
         """
         self._need_open()
         job = job_of(entity, id)
-        header = await self._store.header(f"0 {job}")
+        header, entries = await asyncio.gather(self._store.header(f"0 {job}"), self._store.length(f"0 {job}"))
         if not header:
             raise JobNotFound(job_id=job)
-        return job_info(entity, id, header)
+        return replace(job_info(entity, id, header), entries=entries, is_long=entries > self._long_journal)
 
     async def export(
         self,

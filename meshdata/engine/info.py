@@ -39,6 +39,8 @@ class JobInfo:
         is_open: whether it takes hooks.
         hooks: hooks running; children: child jobs running.
         origin: the job at the root of its tree.
+        entries: how many entries its journal has; is_long: whether they are more than this mesh calls a few
+            (`MeshData(long_journal=...)`): `workflow.continue_as_new` begins a new one.
     """
 
     entity: str
@@ -59,6 +61,8 @@ class JobInfo:
     fence: int
     due: datetime | None = None
     runs: int = 1
+    entries: int = 0
+    is_long: bool = False
 
     @property
     def is_ended(self) -> bool:

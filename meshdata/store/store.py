@@ -378,6 +378,14 @@ class Store:
                     found[run.decode()] = header.get("parked", b"").decode()
         return found
 
+    async def length(self, run: str) -> int:
+        """How many entries a run's journal has."""
+        partition = self._of(run)
+        dim, _, job = run.partition(" ")
+        key = f"{self._bases[partition]}" + (f"l:{job}" if dim == "0" else f"hl:{dim}:{job}")
+        length: int = await self.command(partition, "LLEN", key)
+        return length
+
     async def standing(self, run: str) -> tuple[str, int, int]:
         """How far the store knows a run: its fence ('' if there is none), steps applied, length of its journal."""
         partition = self._of(run)

@@ -64,10 +64,11 @@ def parse(index: int, raw: bytes) -> Entry:
 class Journal:
     """The outcomes a run has still to consume, and how far this process has read."""
 
-    __slots__ = ("_ahead", "_finals", "length", "patches")
+    __slots__ = ("_ahead", "_finals", "length", "patches", "size")
 
     def __init__(self) -> None:
         self.length = 0
+        self.size = 0  # bytes of the payloads
         self.patches: set[str] = set()
         self._ahead: deque[Entry] = deque()
         self._finals: dict[str, int] = {}
@@ -87,6 +88,7 @@ class Journal:
     def append(self, entry: Entry) -> None:
         """Take in the next entry."""
         self.length += 1
+        self.size += len(entry.payload)
         if entry.kind == PATCH:
             self.patches.add(entry.name)
             return

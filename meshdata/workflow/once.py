@@ -75,6 +75,8 @@ class WorkflowInfo:
         dimension: "0" for the main function, the hook's number in a hook.
         attempt: 1 for the first run of the function.
         runs: runs of the job so far; one more with each `continue_as_new`.
+        entries: outcomes this run was told so far, the same on every replay: by it a function may decide that it is
+            time for `continue_as_new`.
         started: when the run was created.
         origin: the job at the root of its tree; itself for a root.
         namespace: where it runs.
@@ -86,6 +88,7 @@ class WorkflowInfo:
     dimension: str
     attempt: int
     runs: int
+    entries: int
     started: datetime
     origin: str
     namespace: str
@@ -102,6 +105,7 @@ def info() -> WorkflowInfo:
         dimension=run.dimension,
         attempt=run.attempt + 1,
         runs=run.round + 1,
+        entries=run.told,
         started=datetime.fromtimestamp(run.started_ms / 1000, UTC),
         origin=run.origin,
         namespace=run.host.store.keys.namespace,

@@ -125,6 +125,7 @@ class Run:
         "started_ms",
         "tasks",
         "terms",
+        "told",
     )  # fmt: skip
 
     def __init__(
@@ -149,6 +150,7 @@ class Run:
         self.has_slot = False
         self.policy: RetryPolicy = ONCE
         self.origin = ""
+        self.told = 0  # outcomes and other entries the function's calls were given, in their order
         self.round = 0  # runs of the job before this one, each of which ended by continue_as_new
         self.terms: dict[str, Any] = {}  # what its start says that the next run's start says as well
         self.began_at = self.active_at = host.loop.time()
@@ -313,6 +315,7 @@ class Run:
                 self.host.loop.call_later(LOOK_AGAIN_S, self.host.settler.ask, self, context=self.host.context)
                 return
             self.journal.next()
+            self.told += 1
             try:
                 visible = self._deliver(entry)
             except ReplayError as error:

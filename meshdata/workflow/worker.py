@@ -26,6 +26,7 @@ from meshdata.workflow.ending import Endings
 from meshdata.workflow.function import Function, contained
 from meshdata.workflow.home import Home, Homes
 from meshdata.workflow.interceptor import Execution, Interceptor, around
+from meshdata.workflow.long import LONG_JOURNAL, LongJournals
 from meshdata.workflow.runner import Run
 from meshdata.workflow.settle import Settler
 from meshdata.workflow.thread import Threads
@@ -73,10 +74,17 @@ class Host:
         linger_s: how long a run may wait before it is suspended.
         resident_limit: how many runs stay in memory; beyond it those idle longest are suspended at once.
         interceptors: code around what is run and called; the first is outermost.
+        long_journal: see `LongJournals`.
     """
 
     def __init__(
-        self, store: Store, *, linger_s: float, resident_limit: int, interceptors: Sequence[Interceptor] = ()
+        self,
+        store: Store,
+        *,
+        linger_s: float,
+        resident_limit: int,
+        interceptors: Sequence[Interceptor] = (),
+        long_journal: int = LONG_JOURNAL,
     ) -> None:
         self.store = store
         self.loop = asyncio.get_running_loop()
@@ -94,6 +102,7 @@ class Host:
         self.elements: Callable[[str, str, Sequence[Any]], Sequence[Argument]]
         self._linger_s = linger_s
         self._resident_limit = resident_limit
+        self._long = LongJournals(long_journal)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._router: Router | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -288,6 +297,7 @@ class Host:
         """A run may have begun or ceased to only wait."""
         if run.dropped or run.over:
             return
+        self._long.look(run)
         if run.is_waiting:
             self._release(run)
         else:

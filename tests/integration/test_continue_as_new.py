@@ -406,3 +406,69 @@ async def test_arguments_the_function_does_not_take_are_refused_in_the_run(
         await mesh.exec("one", [1], id="a", ttl=TTL)
     assert failed.value.type == "InvalidOptions"
     assert failed.value.message.startswith(argument)
+
+
+# --- journals that grow long ------------------------------------------------------------------------------------------
+
+
+async def test_a_long_journal_is_warned_of_once_and_shown(
+    open_mesh: OpenMesh, caplog: pytest.LogCaptureFixture, eventually: Eventually
+) -> None:
+    mesh = await open_mesh(long_journal=10)
+
+    async def gathers(calls: int) -> int:
+        for n in range(calls):
+            await work(n)
+        await workflow.wait_for("go")
+        return workflow.info().entries
+
+    await mesh.connect("gathers", gathers)
+    caplog.set_level("WARNING", "meshdata.workflow.long")
+    short = await mesh.exec("gathers", [8], id="short", ttl=TTL, wait=False)
+    long = await mesh.exec("gathers", [20], id="long", ttl=TTL, wait=False)
+    for handle in (short, long):
+        await until_waits(handle, "go")
+    assert [(info.entries, info.is_long) for info in (await short.info(), await long.info())] == [
+        (9, False), (21, True),
+    ]  # fmt: skip
+    await hand_over(*(await until_resident([mesh], "gathers:long")))
+    await until_resident([mesh], "gathers:long")
+    for _ in range(2):
+        await mesh.signal("go")
+    assert [await short, await long] == [9, 21]
+    [warning] = caplog.records
+    assert "continue_as_new" in warning.getMessage()
+    assert (warning.__dict__["job_id"], warning.__dict__["entries"]) == ("gathers:long", 11)
+
+
+async def test_a_journal_of_few_large_entries_is_long_too(
+    open_mesh: OpenMesh, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshdata.workflow.long.LONG_BYTES", 10_000)
+    mesh = await open_mesh(large_value=1_000)
+
+    @activity
+    async def large() -> str:
+        return "x" * 4_000
+
+    async def gathers() -> None:
+        for _ in range(4):
+            await large()
+
+    await mesh.connect("gathers", gathers)
+    caplog.set_level("WARNING", "meshdata.workflow.long")
+    await mesh.exec("gathers", id="a", ttl=TTL)
+    [warning] = caplog.records
+    assert warning.__dict__["bytes"] > 10_000
+
+
+async def test_a_function_may_go_on_as_new_by_what_it_was_told(mesh: MeshData) -> None:
+    async def by_length(left: int) -> int:
+        while left:
+            left -= await work(1)
+            if workflow.info().entries >= 5:
+                workflow.continue_as_new(left)
+        return workflow.info().runs
+
+    await mesh.connect("by_length", by_length)
+    assert await mesh.exec("by_length", [23], id="a", ttl=TTL) == 5

@@ -39,15 +39,8 @@ if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) or ended(h[4]) then
   return { 'STALE', now, 0, '', 0 }
 end
 local journal = journal_key(dim, job)
--- With the payloads that are kept beside the journal.
-local function whole(entries)
-  for i = 1, #entries do
-    if string.find(entries[i], '\n\1', 1, true) then return fx.whole(dim, job, entries) end
-  end
-  return entries
-end
 if h[3] == seq then
-  return { 'OK', now, redis.call('LLEN', journal), whole(redis.call('LRANGE', journal, seen, -1)), 0 }
+  return { 'OK', now, redis.call('LLEN', journal), fx.whole(dim, job, redis.call('LRANGE', journal, seen, -1)), 0 }
 end
 -- A journal that is shorter than the process knows it has lost what others wrote, which no step counts.
 if tonumber(h[3]) ~= tonumber(seq) - 1 or redis.call('LLEN', journal) < tonumber(seen) then
@@ -88,5 +81,11 @@ if fx.stopped then return { 'STALE', now, 0, '', fx.outbox } end
 
 if only_done and length == tonumber(seen) + own then return { 'OK', now, length, '', fx.outbox } end
 redis.call('SREM', base .. 'wake:' .. process, run)
-local entries = whole(redis.call('LRANGE', journal, seen, -1))
+local entries = redis.call('LRANGE', journal, seen, -1)
+for i = 1, #entries do
+  if string.find(entries[i], '\n\1', 1, true) then
+    fx.whole(dim, job, entries) -- with the payloads that are kept beside the journal
+    break
+  end
+end
 return { 'OK', now, tonumber(seen) + #entries, entries, fx.outbox }
