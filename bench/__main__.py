@@ -12,6 +12,7 @@ from bench.lanes import lane_and_pool
 from bench.memory import finished, index_touches
 from bench.records import bulk, single_set
 from bench.report import Line, show, summarise
+from bench.sets import together
 from bench.sleepers import asleep
 from bench.workflows import at_once, inline_activities
 
@@ -20,6 +21,7 @@ WORKLOADS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "plain": plain_call,
     "workflow": inline_activities,
     "at_once": at_once,
+    "together": together,
     "lane": lane_and_pool,
     "cpu": cpu_by_process,
     "finished": finished,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
+
+import pytest
 
 from meshdata import MeshData
+from meshdata.store.messages import Claim
 from meshdata.workflow.runner import Run
 
 
@@ -51,3 +55,16 @@ async def journal_of(mesh: MeshData, job: str, *, dimension: str = "0") -> list[
 def positions(journal: Sequence[bytes]) -> list[str]:
     """The position and code of each entry, e.g. "0.1:2 ok"."""
     return [f"{words[1].decode()} {words[3].decode()}" for words in (entry.split(b" ", 4) for entry in journal)]
+
+
+def count_steps(mesh: MeshData, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs of the steps a mesh writes from now on, one item each."""
+    steps: list[str] = []
+    write = mesh._store.step_soon
+
+    def counted(claim: Claim, *args: Any, **kwargs: Any) -> None:
+        steps.append(claim.run)
+        write(claim, *args, **kwargs)
+
+    monkeypatch.setattr(mesh._store, "step_soon", counted)
+    return steps

@@ -18,7 +18,7 @@ from meshdata.errors import (
     TimedOut,
 )
 from meshdata.workflow import activity
-from tests.handover import hand_over, journal_of, positions, until_resident
+from tests.handover import count_steps, hand_over, journal_of, positions, until_resident
 from tests.integration.conftest import Eventually, OpenMesh
 
 AT_ONCE = RetryPolicy(max_attempts=3, initial="1 ms")
@@ -459,7 +459,11 @@ async def test_heartbeats_survive_a_take_over(two: list[MeshData], eventually: E
     assert seen == [None, ["page", 7]]
 
 
-async def test_heartbeats_cost_one_command_however_many_they_are(mesh: MeshData) -> None:
+async def test_heartbeats_cost_one_command_however_many_they_are(
+    mesh: MeshData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = count_steps(mesh, monkeypatch)
+
     @activity
     async def act() -> int:
         for n in range(10_000):
@@ -474,7 +478,7 @@ async def test_heartbeats_cost_one_command_however_many_they_are(mesh: MeshData)
     assert await handle.result(timeout=20) == 1
     assert positions(await journal_of(mesh, "wf:w"))[1:] == ["0:1 ok"]
     header = await mesh.store.header("0 wf:w")
-    assert int(header.get("seq", 0)) <= 2
+    assert 1 <= len(steps) <= 2
     assert not [name for name in header if name.startswith("b:")]
     await mesh.flush("wf", "w")
 
