@@ -10,6 +10,7 @@ from bench.cpu import cpu_by_process
 from bench.harness import Bench, served
 from bench.lanes import lane_and_pool
 from bench.memory import finished, index_touches
+from bench.queries import queries
 from bench.records import bulk, single_set
 from bench.report import Line, show, summarise
 from bench.sets import together
@@ -29,6 +30,7 @@ WORKLOADS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "bulk": bulk,
     "set": single_set,
     "asleep": asleep,
+    "queries": queries,
 }
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshdata.errors import QueryInvalid
 from meshdata.search.bucket import Bucket
+from meshdata.search.fulltext import compile_query
 from meshdata.search.index import Index
 from meshdata.search.merge import Histogram, by_group, finished, key_of, merged, reduced_here, split_quantiles
 from meshdata.search.plan import checked_count, checked_timeout, order_of
@@ -161,6 +162,7 @@ class Aggregate:
             return finished(steps, reduced_here(steps, records))
         ranges = await self._ranges(steps)
         if self._store.partitions == 1 and not steps.needs_passes():
+            await self._look_for_lacking(steps)
             try:
                 reply = await ask(self._store, 0, *steps.command(self._alias(0), merged=False, ranges=ranges))
             except QueryInvalid as problem:
@@ -170,7 +172,21 @@ class Aggregate:
                 if self._request.limit is None:
                     _check_size(reply.rows)
                 return [steps.told(row) for row in reply.rows]
+            steps = await self._steps()
         return finished(steps, await self._merged(steps, ranges))
+
+    async def _look_for_lacking(self, steps: Steps) -> None:
+        """See which fields all records have: the index knows at once, and counting in the aggregate costs a third."""
+        queries = {name: compile_query(tree) for name, tree in steps.lacking().items()}
+        timeout = self._request.timeout_ms
+        replies = await asyncio.gather(
+            *(
+                ask(self._store, 0, "FT.SEARCH", self._alias(0), query.text, "LIMIT", 0, 0, "TIMEOUT", timeout,
+                    *query.arguments())
+                for query in queries.values()
+            )
+        )  # fmt: skip
+        steps.never_missing(name for name, reply in zip(queries, replies, strict=True) if reply.total == 0)
 
     # --- several commands ---------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ that have what the expression reads, one for the others, where the expression is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -24,10 +24,13 @@ from meshdata.search.query import Order, bind
 from meshdata.search.reducers import OF_NOTHING, OF_NUMBERS, Reducer
 from meshdata.search.reply import DEFAULT_TIMEOUT_MS, Argument, Row
 from meshdata.search.schema import Schema
-from meshdata.search.tree import And, Condition, Everything, Not, Op, Or, Unbound, all_of, has_knn
+from meshdata.search.tree import And, Condition, Everything, Missing, Not, Op, Or, Unbound, all_of, both, has_knn
 
 GROUP_LIMIT = 100_000
 """Groups given at most where no limit was asked for; more are an error, not a cut. Iteration has no such limit."""
+
+ALL = "__all"
+"""The column that says how many records a group has."""
 
 _NO_BOUND = 2**31 - 1
 _MOST_OPTIONAL = 4
@@ -98,6 +101,7 @@ class Steps:
         # a group that is sorted or chosen by is counted too: to have none comes last, and is not less than a number
         counted = [*self.groups, *reduced] if request.order or request.after else reduced
         self.counts = {name: f"__n{at}" for at, name in enumerate(dict.fromkeys(counted))}
+        self._always: set[str] = set()
 
     def _check_reducer(self, name: str, one: Reducer) -> None:
         column = self.columns.get(one.field)
@@ -117,6 +121,19 @@ class Steps:
         if name in self.computed or self.schema is None or name not in self.schema.columns:
             return f"@{name}"
         return f"@{self.schema.columns[name].attribute}"
+
+    def lacking(self) -> dict[str, Condition]:
+        """For each field that is counted, what finds the records that lack it; those of which nothing can tell not."""
+        return {
+            name: both(self.tree, Missing(column))
+            for name in self.counts
+            if (column := self.columns.get(name)) is not None and column.indexed
+        }
+
+    def never_missing(self, names: Iterable[str]) -> None:
+        """No record that is asked for lacks these fields: they need no counting record by record."""
+        self._always = set(names)
+        self.counts = {name: ALL if name in self._always else counted for name, counted in self.counts.items()}
 
     # --- passes -------------------------------------------------------------------------------------------------------
 
@@ -183,15 +200,17 @@ class Steps:
         which = which or Pass()
         words = self.head(alias, which, ranges or {})
         for name, counted in self.counts.items():
-            if name not in which.absent:
+            if name not in which.absent and counted != ALL:
                 words += ["APPLY", f"exists({self.at(name)})", "AS", f"{counted}h"]
         words += self._grouping(which)
         for at, (name, one) in enumerate(self.request.reducers):
             if one.field not in which.absent:
                 words += self._reduction(at, name, one, which, merged=merged)
         for name, counted in self.counts.items():
-            if name not in which.absent:
+            if name not in which.absent and counted != ALL:
                 words += ["REDUCE", "SUM", 1, f"@{counted}h", "AS", counted]
+        if self._always:
+            words += ["REDUCE", "COUNT", 0, "AS", ALL]
         if not merged:
             words += [*self._means(), *self._after()]
         most = _NO_BOUND if whole else GROUP_LIMIT + 1
@@ -262,7 +281,7 @@ class Steps:
 
     def _reduction(self, at: int, name: str, one: Reducer, which: Pass, *, merged: bool) -> list[Argument]:
         field = [self.at(one.field)] if one.field else []
-        if one.function == "AVG":
+        if one.function == "AVG" and (merged or one.field not in self._always):
             # The module's own counts the records that lack the field. So a mean is made of a sum and a count.
             return ["REDUCE", "SUM", 1, *field, "AS", name if merged else f"__a{at}"]
         if merged and one.function in ("COUNT_DISTINCT", "COUNT_DISTINCTISH"):
@@ -281,7 +300,7 @@ class Steps:
 
     def _means(self) -> Iterator[Argument]:
         for at, (name, one) in enumerate(self.request.reducers):
-            if one.function == "AVG":
+            if one.function == "AVG" and one.field not in self._always:
                 counted = f"@{self.counts[one.field]}"
                 yield from ("APPLY", f"@__a{at} / ({counted} + ({counted} == 0))", "AS", name)
 
