@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshdata import MeshData, RetryPolicy, workflow
-from meshdata.errors import JobFailed, JobInterrupted
+from meshdata.errors import JobCancelled, JobFailed, JobInterrupted
 from meshdata.store.crash import VARIABLE
 
 if TYPE_CHECKING:
@@ -131,6 +131,29 @@ async def test_a_worker_killed_while_a_job_goes_on_as_a_new_run_is_replaced(flee
         assert len(fleet.journal(f"rounds:{n}")) == 3
     runs = fleet.trail.runs()
     assert len(runs) == 5 * 4
+    assert {key for key, count in runs.items() if count > 1} <= in_flight
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("point", ["step:18", "finish:2"])
+async def test_a_worker_killed_while_cancelled_jobs_clean_up_is_replaced(fleet: Fleet, point: str, side: str) -> None:
+    [victim] = await fleet.start(crash=f"{side} {point}")
+    async with fleet.client() as mesh:
+        handles = [await mesh.exec(entity="rental", args=[n], id=str(n), ttl=TTL, wait=False) for n in range(5)]
+        for n in range(5):
+            await fleet.until(lambda n=n: waits_for_signal(fleet, f"rental:{n}"))
+        assert await asyncio.gather(*(handle.cancel(f"no {n}") for n, handle in enumerate(handles))) == [True] * 5
+        await victim.died()
+        in_flight = fleet.unrecorded(victim.pid)
+        await fleet.start()
+        ends = await asyncio.wait_for(asyncio.gather(*handles, return_exceptions=True), 20)
+    assert [(type(end), getattr(end, "reason", "")) for end in ends] == [(JobCancelled, f"no {n}") for n in range(5)]
+    for n in range(5):
+        record = fleet.record(f"rental:{n}")
+        assert (record["taken"], record["given_back"], record["_status"]) == ("1", "1", "interrupted")
+        assert sum(entry.kind == "cancel" for entry in fleet.journal(f"rental:{n}")) == 1
+    runs = fleet.trail.runs()
+    assert len(runs) == 5 * 2
     assert {key for key, count in runs.items() if count > 1} <= in_flight
 
 

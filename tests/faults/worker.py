@@ -114,6 +114,20 @@ async def rounds(n: int, left: int = 3, total: int = 0) -> int:
     return total
 
 
+async def give_back(n: int) -> None:
+    await second(n, 0.01)
+    await state.incr("given_back", 1)
+
+
+async def rental(n: int) -> None:
+    """Goes on until it is cancelled, and undoes then what it did."""
+    async with workflow.saga() as saga:
+        saga.compensate(give_back, n)
+        await first(n, 0.01)
+        await state.incr("taken", 1)
+        await workflow.wait_for(f"never go-{n}")
+
+
 async def sleeper(n: int, seconds: float) -> int:
     """One long activity."""
     total = await first(n, seconds)
@@ -175,7 +189,7 @@ async def main() -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     mesh = MeshData(OPTIONS["url"], namespace=OPTIONS["namespace"], **OPTIONS["mesh"])
     served = OPTIONS["serves"]
-    for function in (order, leaf, journey, rounds, sleeper, waits, poison, poison_at_once, asks_for_poison):
+    for function in (order, leaf, journey, rounds, rental, sleeper, waits, poison, poison_at_once, asks_for_poison):
         if not served or function.__name__ in served:
             mesh.connect(function.__name__, function)
     if not served or "journey" in served:
