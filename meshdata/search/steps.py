@@ -29,7 +29,7 @@ from meshdata.search.tree import And, Condition, Everything, Missing, Not, Op, O
 GROUP_LIMIT = 100_000
 """Groups given at most where no limit was asked for; more are an error, not a cut. Iteration has no such limit."""
 
-ALL = "__all"
+_ALL = "__all"
 """The column that says how many records a group has."""
 
 _NO_BOUND = 2**31 - 1
@@ -102,6 +102,8 @@ class Steps:
         counted = [*self.groups, *reduced] if request.order or request.after else reduced
         self.counts = {name: f"__n{at}" for at, name in enumerate(dict.fromkeys(counted))}
         self._always: set[str] = set()
+        # count() itself, where it is asked for: one reducer less
+        self._all = next((name for name, one in request.reducers if one.function == "COUNT"), _ALL)
 
     def _check_reducer(self, name: str, one: Reducer) -> None:
         column = self.columns.get(one.field)
@@ -133,7 +135,7 @@ class Steps:
     def never_missing(self, names: Iterable[str]) -> None:
         """No record that is asked for lacks these fields: they need no counting record by record."""
         self._always = set(names)
-        self.counts = {name: ALL if name in self._always else counted for name, counted in self.counts.items()}
+        self.counts = {name: self._all if name in self._always else counted for name, counted in self.counts.items()}
 
     # --- passes -------------------------------------------------------------------------------------------------------
 
@@ -200,17 +202,17 @@ class Steps:
         which = which or Pass()
         words = self.head(alias, which, ranges or {})
         for name, counted in self.counts.items():
-            if name not in which.absent and counted != ALL:
+            if name not in which.absent and name not in self._always:
                 words += ["APPLY", f"exists({self.at(name)})", "AS", f"{counted}h"]
         words += self._grouping(which)
         for at, (name, one) in enumerate(self.request.reducers):
             if one.field not in which.absent:
                 words += self._reduction(at, name, one, which, merged=merged)
         for name, counted in self.counts.items():
-            if name not in which.absent and counted != ALL:
+            if name not in which.absent and name not in self._always:
                 words += ["REDUCE", "SUM", 1, f"@{counted}h", "AS", counted]
-        if self._always:
-            words += ["REDUCE", "COUNT", 0, "AS", ALL]
+        if self._always and self._all == _ALL:
+            words += ["REDUCE", "COUNT", 0, "AS", _ALL]
         if not merged:
             words += [*self._means(), *self._after()]
         most = _NO_BOUND if whole else GROUP_LIMIT + 1
