@@ -448,7 +448,7 @@ async def check(url: str, namespace: str, partitions: int, seeds: Iterable[int],
                 assert_begins(final, snapshot, told)
             journal = await journal_of(one, job)
             for earlier in disturber.journals[job]:
-                assert journal[: len(earlier)] == earlier, told
+                assert steady(journal[: len(earlier)]) == steady(earlier), told
             check_recorded_once(journal, told)
             log, result = await replayed(one, job, journal)
             assert_begins(final, log, told)
@@ -469,6 +469,12 @@ def assert_begins(whole: list[str], part: list[str], told: str) -> None:
     for at, (expected, found) in enumerate(zip(whole, part, strict=False)):
         assert found == expected, f"line {at} after {whole[max(0, at - 12) : at]}; {told}"
     assert len(part) <= len(whole), f"it went on with {part[len(whole) :][:5]}; {told}"
+
+
+def steady(journal: list[bytes]) -> list[list[bytes]]:
+    """What of a journal never changes: all of it, but that a signal whose wait was given up is marked as sent on."""
+    entries = [entry.split(b" ", 4) for entry in journal]
+    return [words[:3] if words[2] == b"wait" and words[3] in (b"ok", b"back") else words for words in entries]
 
 
 def check_recorded_once(journal: list[bytes], told: str) -> None:
