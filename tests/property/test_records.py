@@ -67,7 +67,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "g": st.sampled_from(["x", "y", 3]), "h": st.uuids(), "i": st.dates(), "j": MOMENTS,
     "k": st.timedeltas(timedelta(days=-1e5), timedelta(days=1e5)), "l": st.lists(TAGS, max_size=4),
     "m": st.sets(WHOLE, max_size=4), "n": st.lists(st.sampled_from(list(Plan)), max_size=3).map(tuple),
-    "o": st.dictionaries(WORDS, st.integers(-9, 9), max_size=3), "p": st.binary(max_size=20), "q": WORDS, "r": TAGS,
+    "o": st.dictionaries(WORDS, st.integers(-9, 9), max_size=3), "p": st.binary(max_size=20), "q": TAGS, "r": TAGS,
     "s": st.builds(Point, st.floats(-180, 180), st.floats(-85, 85)), "t": st.lists(FLOATS, min_size=2, max_size=2),
     "u": st.builds(Inner, city=TAGS, number=st.none() | WHOLE),
     "v": st.lists(st.builds(Inner, city=WORDS), max_size=2),
