@@ -6,6 +6,7 @@ The fixtures come with meshdata: `mesh` is a mesh in this process, `mesh_clock` 
 is moved, and `mesh_run` lets everything be done that can be done without time or input.
 """
 
+import subprocess
 import sys
 from typing import Any
 
@@ -72,4 +73,4 @@ async def test_a_result_is_kept_for_its_ttl(mesh: Any, mesh_clock: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(pytest.main([__file__, "-q"]))
+    sys.exit(subprocess.call([sys.executable, "-m", "pytest", "-q", __file__]))

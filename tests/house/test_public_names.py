@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -133,7 +134,7 @@ VALUES = [
 
 def own_names(module: ModuleType) -> list[str]:
     """The public names a module defines itself: its classes and functions, and its constants."""
-    constants = re.findall(r"^([A-Z]\w*)(?:: \w+)? = ", module.__loader__.get_source(module.__name__), re.MULTILINE)  # type: ignore[union-attr]
+    constants = re.findall(r"^([A-Z]\w*)(?:: \w+)? = ", Path(str(module.__file__)).read_text(), re.MULTILINE)
     made = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
     return sorted({name for name in [*made, *constants] if not name.startswith("_") and name not in ("Failure",)})
 
