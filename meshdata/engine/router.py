@@ -23,6 +23,9 @@ MOST_AT_ONCE: Final = 64
 UNBLOCK_TRIES: Final = 100
 """How often a read that is on its way to the server is called back."""
 
+UNBLOCK_AT_ONCE: Final = 5
+"""How many of these calls come one upon the other."""
+
 UNBLOCK_PAUSES_S: Final = (0.002, 0.05)
 """The first pause between two such calls; each is longer by half, up to the second."""
 
@@ -162,12 +165,15 @@ class Router:
     async def _until_back(self, partition: int, topics: Sequence[str]) -> None:
         """End one blocking read, once it has begun: the two commands go by different connections."""
         pause, longest = UNBLOCK_PAUSES_S
-        for _ in range(UNBLOCK_TRIES):
+        for attempt in range(UNBLOCK_TRIES):
             try:
                 if self._reading.get(partition) is not topics or await self._open_readers[partition].unblock():
                     return
             except (KeyError, StoreError):
                 return  # the reader is gone, and the next one begins with all topics
+            if attempt < UNBLOCK_AT_ONCE:
+                await asyncio.sleep(0)  # as far as a clock that stands still lets it come
+                continue
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, longest)
 

@@ -41,6 +41,12 @@ logger = logging.getLogger(__name__)
 
 VERSION = (7, 4)
 
+OTHER_WORDS = {
+    "ERR BUSYGROUP": "BUSYGROUP",
+    "ERR The XGROUP subcommand requires the key to exist": "NOGROUP No such key",  # said of XREADGROUP
+}
+"""Errors that begin with other words than a server's, which is how errors are told apart."""
+
 
 def encode(value: Any) -> bytes:
     """Write a reply of fakeredis as RESP3. Errors are written where they stand, as fakeredis' SimpleError."""
@@ -64,8 +70,9 @@ def encode(value: Any) -> bytes:
         return b"~%d\r\n" % len(value) + b"".join(map(encode, value))
     if isinstance(value, Exception):
         text = str(getattr(value, "value", value)).replace("\r", " ").replace("\n", " ")
-        # Of all its errors this one has another first word than a server's.
-        return b"-%s\r\n" % text.replace("ERR BUSYGROUP", "BUSYGROUP").encode()
+        for wrong, right in OTHER_WORDS.items():
+            text = text.replace(wrong, right, 1)
+        return b"-%s\r\n" % text.encode()
     raise TypeError(f"fakeredis replied with a {type(value).__name__}, which RESP3 does not know")
 
 
@@ -174,7 +181,7 @@ class _FakeConnection(QuickScripts, AsyncFakeSocket):  # type: ignore[misc, unus
         """Answer a blocking command at once, or when a key changed so that it can be, or with nothing after `timeout`
         seconds.
 
-        In place of fakeredis' own, whose waiting task cannot be ended with the connection.
+        In place of fakeredis' own, whose waiting task cannot be ended with the connection. CLIENT UNBLOCK ends it too.
         """
 
         def shaped(result: Any) -> Any:
@@ -185,6 +192,7 @@ class _FakeConnection(QuickScripts, AsyncFakeSocket):  # type: ignore[misc, unus
             return shaped(found)
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
+        self._blocked, self._unblock_reason = True, None
         self.pause()
         # Not the context of whoever wrote to the connection just now: it may go by another clock, or be a run's.
         self._waiting = loop.create_task(self._wait(timeout or None, func, shaped, changed), context=self._context)
@@ -212,6 +220,8 @@ class _FakeConnection(QuickScripts, AsyncFakeSocket):  # type: ignore[misc, unus
                 while found is None:
                     await changed.wait()
                     changed.clear()
+                    if self._unblock_reason is not None:
+                        break
                     with self._server.lock:
                         found = func(False)
         except TimeoutError:
@@ -219,6 +229,7 @@ class _FakeConnection(QuickScripts, AsyncFakeSocket):  # type: ignore[misc, unus
         with self._server.lock:
             reply = self._decode_result(shaped(found))
         self._waiting = None
+        self._blocked = False
         self.put_response(reply)
         self.resume()
 

@@ -236,6 +236,21 @@ async def test_a_run_that_lingers_longer_than_it_may_is_replayed(clock: Clock) -
         assert await clock.run(mesh.exec("nap")) == 3
 
 
+async def test_what_is_connected_later_is_served_without_time(held: MeshData, clock: Clock) -> None:
+    async def echo(text: str) -> str:
+        return text
+
+    for name in ("one", "two", "three"):
+        await held.connect(name, echo)
+        assert await held.exec(name, [name], timeout=10) == name
+    await run_until_idle(held)
+    for name in ("four", "five"):
+        await held.connect(name, echo)
+    for name in ("five", "four"):
+        assert await held.exec(name, [name], timeout=10) == name
+    assert clock.now == START
+
+
 async def test_moving_back_and_times_without_a_zone_are_refused(held: MeshData, clock: Clock) -> None:
     with pytest.raises(InvalidOptions, match="has passed"):
         await clock.advance_to(START - timedelta(seconds=1))
