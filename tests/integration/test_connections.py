@@ -367,8 +367,8 @@ async def test_a_sentinel_leads_to_the_master_at_each_connect(tmp_path: Path) ->
     ports = [free_port() for _ in range(3)]
     watching = (
         f"sentinel monitor main 127.0.0.1 {ports[0]} 1",
-        "sentinel down-after-milliseconds main 300",
-        "sentinel failover-timeout main 2000",
+        "sentinel down-after-milliseconds main 1500",
+        "sentinel failover-timeout main 4000",
     )
     with contextlib.ExitStack() as nodes:
         master = nodes.enter_context(node(tmp_path / "a", ports[0]))
@@ -404,7 +404,8 @@ async def test_a_sentinel_leads_to_the_master_at_each_connect(tmp_path: Path) ->
 def _sees_replica(sentinel: redis.Redis, replica: redis.Redis) -> bool:
     try:
         synced = replica.info("replication")["master_link_status"] == "up"
-        return synced and len(sentinel.sentinel_slaves("main")) == 1
+        seen = sentinel.sentinel_master("main")
+        return synced and not seen["is_sdown"] and len(sentinel.sentinel_slaves("main")) == 1
     except (redis.RedisError, KeyError):
         return False
 

@@ -124,6 +124,16 @@ async def test_take_over_puts_back_runs_and_messages_once(bench: Bench, other: B
     assert bench.redis.xlen(f"{bench.base(JOB)}q:work") == 0, "what it had read is consumed"
 
 
+async def test_take_over_puts_back_what_a_reader_that_nobody_knows_had_read(bench: Bench, other: Bench) -> None:
+    await bench.start("thing:late")
+    await die(bench)
+    assert await take_over(other, "one") == ("DONE", 0)
+    # A read that was under way when its process was taken for dead; then that did die.
+    bench.redis.xreadgroup("g", "one", {f"{bench.base(JOB)}q:work": ">"})
+    assert await take_over(other, "three") == ("DONE", 1)
+    assert [claim.run for claim in bench.claims(JOB)] == ["0 thing:late"]
+
+
 async def test_take_over_goes_on_in_batches(bench: Bench, other: Bench) -> None:
     for n in range(25):
         await bench.take(f"thing:{n}")

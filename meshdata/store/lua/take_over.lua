@@ -1,5 +1,5 @@
--- take_over: put back what a dead process held: the runs it owned, and the messages it had read and not consumed. Streams
--- that only it served and nothing waits in go away.
+-- take_over: put back what a dead process held: the runs it owned, and the messages it had read and not consumed; those
+-- of readers that nobody knows too. Streams that only it served and nothing waits in go away.
 -- KEYS
 --   base     prefix  the partition's
 -- ARGV
@@ -17,7 +17,7 @@
 --   ALIVE   it lives
 -- HOLDS
 --   (1) a run is put back once: its fence and owner decide, under whatever number of callers
--- COST  O(limit)
+-- COST  O(limit + consumers)
 --- @include fx
 --- @include keys
 --- @include now
@@ -76,11 +76,39 @@ for _, topic in ipairs(topics) do
   streams[#streams + 1] = base .. 'c:' .. topic
   streams[#streams + 1] = base .. 'q:' .. topic
 end
+
+-- A process that was taken for dead while a read of its was under way, and did die then, is known to nobody but the
+-- groups: what that read brought is put back too.
+local function strays(stream)
+  local names, consumers = {}, redis.pcall('XINFO', 'CONSUMERS', stream, 'g')
+  if consumers.err then return names end
+  for _, consumer in ipairs(consumers) do
+    local name
+    for i = 1, #consumer, 2 do
+      if consumer[i] == 'name' then name = consumer[i + 1] end
+    end
+    if name ~= dead and not redis.call('ZSCORE', base .. 'procs', name) then names[#names + 1] = name end
+  end
+  return names
+end
+
+local function pending_of(stream, names)
+  local found = {}
+  for _, name in ipairs(names) do
+    local pending = redis.pcall('XPENDING', stream, 'g', '-', '+', math.max(left, 1), name)
+    if not pending.err then
+      for _, item in ipairs(pending) do found[#found + 1] = item end
+    end
+  end
+  return found
+end
+
+local lost = {}
 for _, stream in ipairs(streams) do
   if left <= 0 then break end
-  local pending = redis.pcall('XPENDING', stream, 'g', '-', '+', left, dead)
-  if pending.err then pending = {} end
-  for _, item in ipairs(pending) do
+  local names = strays(stream)
+  lost[stream] = names
+  for _, item in ipairs(pending_of(stream, { dead, unpack(names) })) do
     local id = item[1]
     local found = redis.call('XRANGE', stream, id, id)[1]
     redis.call('XACK', stream, 'g', id)
@@ -105,7 +133,10 @@ for _, stream in ipairs(streams) do
   end
 end
 if left <= 0 then return { 'MORE', put_back, fx.outbox } end
-for _, stream in ipairs(streams) do redis.pcall('XGROUP', 'DELCONSUMER', stream, 'g', dead) end
+for _, stream in ipairs(streams) do
+  redis.pcall('XGROUP', 'DELCONSUMER', stream, 'g', dead)
+  for _, name in ipairs(lost[stream]) do redis.pcall('XGROUP', 'DELCONSUMER', stream, 'g', name) end
+end
 for _, topic in ipairs(topics) do retire(topic) end
 redis.call('ZREM', base .. 'procs', dead)
 redis.call('DEL', base .. 'wake:' .. dead)
