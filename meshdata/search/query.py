@@ -232,11 +232,11 @@ def _bind(tree: Condition, schema: Schema[Any] | None, depth: int) -> Condition:
                 f"& | ~ are nested more than {DEPTH_LIMIT} deep; a chain of the same one counts once, however long"
             )
         if kind is Not:
-            return negated(_bind(tree.part, schema, depth + 1))  # type: ignore[attr-defined]
-        parts = [_bind(part, schema, depth + 1) for part in tree.parts]  # type: ignore[attr-defined]
-        return flat(kind, parts)  # type: ignore[arg-type]
+            return negated(_bind(tree.part, schema, depth + 1))  # type: ignore[attr-defined]  # of a Not, by its kind
+        parts = [_bind(part, schema, depth + 1) for part in tree.parts]  # type: ignore[attr-defined]  # And, Or
+        return flat(kind, parts)  # type: ignore[arg-type]  # one of these two
     if kind is Unbound:
-        name, op, values = tree.name, tree.op, tree.values  # type: ignore[attr-defined]
+        name, op, values = tree.name, tree.op, tree.values  # type: ignore[attr-defined]  # a Term is left
         return leaf(_loose_column(name, op, values) if schema is None else schema.column(name), op, values)
     if kind is Everything or kind is Nothing or kind is RawText:
         return tree

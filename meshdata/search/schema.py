@@ -170,7 +170,7 @@ class Schema(Generic[M]):
 
     def claims(self, setting: Mapping[str, Stored]) -> dict[str, str]:
         """Unique field → what no other record may have, of the fields that are to be set."""
-        return {one.name: one.claim(setting[one.name]) for one in self.unique if one.name in setting}  # type: ignore[arg-type]
+        return {one.name: one.claim(setting[one.name]) for one in self.unique if one.name in setting}  # type: ignore[arg-type]  # text
 
     def elements(self, name: str, values: Iterable[Any], id: str | None = None) -> tuple[str, bool, list[str]]:
         """Values of a list as its field stores each.
@@ -188,7 +188,7 @@ class Schema(Generic[M]):
         if f"{name}[]" not in self._adapters:
             model, own = self._layout.places[name]
             element = get_args(bare(model.model_fields[own].annotation))[0]
-            self._adapters[f"{name}[]"] = TypeAdapter(list[element])  # type: ignore[valid-type]
+            self._adapters[f"{name}[]"] = TypeAdapter(list[element])  # type: ignore[valid-type]  # a type made at run time
         try:
             checked = self._adapters[f"{name}[]"].validate_python(list(values))
             return one.separator or SEPARATOR, one.codec.is_set, one.parts(checked)

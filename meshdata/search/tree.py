@@ -248,8 +248,8 @@ def has_knn(tree: Condition) -> bool:
     """Whether a nearest-neighbour search stands anywhere in the tree."""
     kind = type(tree)
     if kind is And or kind is Or:
-        return any(has_knn(part) for part in tree.parts)  # type: ignore[attr-defined]
-    return has_knn(tree.part) if kind is Not else kind is Knn  # type: ignore[attr-defined]
+        return any(has_knn(part) for part in tree.parts)  # type: ignore[attr-defined]  # And, Or
+    return has_knn(tree.part) if kind is Not else kind is Knn  # type: ignore[attr-defined]  # of a Not
 
 
 def leaves(tree: Condition) -> Iterable[Condition]:

@@ -74,7 +74,7 @@ class Activity(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         if running() is None:
             plain: Any = self.function.fn(*args, **kwargs)  # of a plain function its value, not a coroutine
-            return plain  # type: ignore[no-any-return]
+            return plain  # type: ignore[no-any-return]  # see above
         self.function.bind(args, kwargs)
         call = self._on_queue(args, kwargs) if self.queue is not None else self._here(args, kwargs)
         return call if self.retry.throw_on_error else failure_as_value(call)

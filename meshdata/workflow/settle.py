@@ -47,7 +47,7 @@ def waits_on(task: "asyncio.Task[Any]") -> Any:
 
 def ended_untold(task: "asyncio.Task[Any]") -> bool:
     """Whether a task raised before a cancellation it was to get came to it."""
-    return bool(task._must_cancel)  # type: ignore[attr-defined]
+    return bool(task._must_cancel)  # type: ignore[attr-defined]  # private, see the head of this module
 
 
 _PRIMITIVES: Final = frozenset({locks.__file__, queues.__file__, taskgroups.__file__})

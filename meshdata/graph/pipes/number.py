@@ -5,6 +5,7 @@ import re
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
+from meshdata.graph.pipes.conditional import conditional
 from meshdata.graph.pipes.family import Family
 from meshdata.graph.pipes.math import math as arithmetic
 from meshdata.graph.pipes.values import (
@@ -12,7 +13,6 @@ from meshdata.graph.pipes.values import (
     PipeError,
     integer,
     is_number,
-    less,
     number_text,
     text,
     whole,
@@ -141,29 +141,13 @@ def to_precision(value: Any = UNDEFINED, digits: Any = UNDEFINED) -> str:
     return f"{rounded:.{places - 1 - power}f}"
 
 
-@number("gte")
-def gte(a: Any = UNDEFINED, b: Any = UNDEFINED) -> bool:
-    """(a, b) Whether a is not below b."""
-    return less(a, b) is False
-
-
-@number("lte")
-def lte(a: Any = UNDEFINED, b: Any = UNDEFINED) -> bool:
-    """(a, b) Whether a is not above b."""
-    return less(b, a) is False
-
-
-@number("gt")
-def gt(a: Any = UNDEFINED, b: Any = UNDEFINED) -> bool:
-    """(a, b) Whether a is above b."""
-    return less(b, a) is True
-
-
-@number("lt")
-def lt(a: Any = UNDEFINED, b: Any = UNDEFINED) -> bool:
-    """(a, b) Whether a is below b."""
-    return less(a, b) is True
-
+for _name, _of in (
+    ("gte", "greater_than_or_equal"),
+    ("lte", "less_than_or_equal"),
+    ("gt", "greater_than"),
+    ("lt", "less_than"),
+):
+    number(_name)(conditional.functions[_of])
 
 for _name in ("max", "min", "pow", "round"):
     number(_name)(arithmetic.functions[_name])
