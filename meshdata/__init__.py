@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from meshdata.engine.policy import RetryPolicy
     from meshdata.errors import RetryAfter
     from meshdata.mesh import MeshData
+    from meshdata.meshcall import MeshCall
     from meshdata.workflow.activity import activity
 
-__all__ = ["MeshData", "MeshFlow", "RetryAfter", "RetryPolicy", "activity", "workflow"]
+__all__ = ["MeshCall", "MeshData", "MeshFlow", "RetryAfter", "RetryPolicy", "activity", "workflow"]
 
 # Each name is imported when it is first asked for: a module with activities alone does not load the whole house.
 _HOMES = {
+    "MeshCall": "meshdata.meshcall",
     "MeshData": "meshdata.mesh",
     "RetryAfter": "meshdata.errors",
     "RetryPolicy": "meshdata.engine.policy",

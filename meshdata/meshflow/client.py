@@ -8,7 +8,7 @@ from meshdata.call.handle import Handle, HookHandle
 from meshdata.call.options import job_of, refuse_unknown
 from meshdata.engine.policy import RetryPolicy
 from meshdata.meshflow.handle import DEFAULT_QUEUE, Workflow, WorkflowHandle, called
-from meshdata.meshflow.opening import Address, Opening
+from meshdata.opening import Address, Opening
 from meshdata.values import Duration, mint_id
 from meshdata.workflow.home import FLOW
 from meshdata.workflow.starting import Conflict

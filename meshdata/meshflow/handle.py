@@ -9,7 +9,7 @@ from meshdata.call.options import job_of
 from meshdata.engine.info import JobInfo
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
-from meshdata.meshflow.opening import Opening
+from meshdata.opening import Opening
 from meshdata.values import Duration, check_entity, from_json
 from meshdata.workflow.export import JobExport
 from meshdata.workflow.function import Function

@@ -8,7 +8,7 @@ from typing import Any
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions
 from meshdata.meshflow.handle import DEFAULT_QUEUE
-from meshdata.meshflow.opening import Address, Opening
+from meshdata.opening import Address, Opening
 from meshdata.values import Duration, check_entity
 from meshdata.workflow.activity import Activity
 from meshdata.workflow.function import Function

@@ -1,4 +1,4 @@
-"""Opens the mesh a client or worker stands on, or borrows one that is open already."""
+"""Opens the mesh that another door (MeshFlow, MeshCall) stands on, or borrows one that is open already."""
 
 import asyncio
 from typing import Any
