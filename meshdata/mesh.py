@@ -18,6 +18,7 @@ from meshdata.call.export import export as export_job
 from meshdata.call.handle import Handle, HookHandle
 from meshdata.call.options import check_flags, job_of, refuse_unknown, seconds
 from meshdata.call.outcome import value_of
+from meshdata.call.schedules import Schedules
 from meshdata.engine.bus import Bus, Callback, Subscription
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import Health, JobInfo, job_info
@@ -28,6 +29,7 @@ from meshdata.engine.scheduler import Scheduler
 from meshdata.entity.entity import Entity
 from meshdata.entity.record import Records
 from meshdata.entity.registry import Connected, Registry
+from meshdata.entity.schedules import ScheduleVerbs
 from meshdata.entity.verbs import RecordVerbs
 from meshdata.errors import InvalidOptions, JobError, JobNotFound, MeshError, UsageError
 from meshdata.search.aggregate import Aggregate
@@ -76,7 +78,7 @@ LEAST_LARGE_VALUE, MOST_LARGE_VALUE = 64, 512_000_000
 LEAST_LIFE_SIGN_MS = 100
 
 
-class MeshData(RecordVerbs):
+class MeshData(RecordVerbs, ScheduleVerbs):
     """Functions as a durable, cached, searchable data layer on one Redis.
 
     Args:
@@ -200,8 +202,9 @@ class MeshData(RecordVerbs):
             # That is two thirds of a life sign after it stopped at the soonest; a read under way ends before.
             block_ms=max(1, int(look_s * 500)),
         )  # fmt: skip
-        self._scheduler = Scheduler(self._store, look_s=look_s)
         self._caller = Caller(self._engine, self._registry.seeds)
+        self._schedules = Schedules(self._engine, self._caller)
+        self._scheduler = Scheduler(self._store, look_s=look_s, on_due=self._schedules.due)
         self._records = Records(self._store, self._registry)
         self._bus = Bus(self._store)
         self._engine.on_run_hint = self._host.hint

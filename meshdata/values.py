@@ -113,6 +113,18 @@ def duration_ms(
     return ms
 
 
+def duration_parts(value: Duration, *, argument: str) -> tuple[int, int]:
+    """A duration as (calendar months, milliseconds besides): for what recurs, whose months differ in length.
+
+    Raises:
+        InvalidOptions: as `duration_ms`; infinity is none.
+    """
+    ms = duration_ms(value, argument=argument) or 0
+    if not isinstance(value, str):
+        return 0, ms
+    return _parse(value)
+
+
 @lru_cache(maxsize=1_024)
 def _parse(text: str) -> tuple[int, int]:
     """Read a text as (calendar months, milliseconds), or `_INFINITE`. Only what the text says is cached, never a date.

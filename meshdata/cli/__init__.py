@@ -43,6 +43,8 @@ index_app = typer.Typer(help="Build, show, swap, verify and drop indexes.", no_a
 app.add_typer(demo_app, name="demo")
 app.add_typer(index_app, name="index")
 app.add_typer(dead_app, name="dead")
+schedules_app = typer.Typer(help="List schedules, pause, resume, run and drop them.", no_args_is_help=True)
+app.add_typer(schedules_app, name="schedules")
 
 
 def main() -> None:
@@ -521,3 +523,65 @@ def dead_drop(
     from meshdata.cli.dead import drop
 
     _end(drop(Place(url, namespace, as_json), number))
+
+
+# --- schedules --------------------------------------------------------------------------------------------------------
+
+ScheduleArgument = Annotated[str, typer.Argument(metavar="ID", help="The schedule's id.", show_default=False)]
+
+
+@schedules_app.command("ls")
+def schedules_ls(
+    entity: Annotated[str | None, typer.Argument(help="Only of this entity.", show_default=False)] = None,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List schedules: when they are due next, what they have done."""
+    from meshdata.cli.schedules import list_schedules
+
+    _end(list_schedules(Place(url, namespace, as_json), entity))
+
+
+@schedules_app.command("pause")
+def schedules_pause(
+    entity: EntityArgument, id: ScheduleArgument, url: UrlOption = None, namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Start nothing more until it is resumed."""
+    from meshdata.cli.schedules import pause
+
+    _end(pause(Place(url, namespace, as_json), entity, id))
+
+
+@schedules_app.command("resume")
+def schedules_resume(
+    entity: EntityArgument, id: ScheduleArgument, url: UrlOption = None, namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Go on with the next slot; those of the pause are not made up."""
+    from meshdata.cli.schedules import resume
+
+    _end(resume(Place(url, namespace, as_json), entity, id))
+
+
+@schedules_app.command("run")
+def schedules_run(
+    entity: EntityArgument, id: ScheduleArgument, wait: WaitOption = True, timeout: TimeoutOption = "1 minute",
+    url: UrlOption = None, namespace: NamespaceOption = None, as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Run it now, beside its slots, and print what the function returned."""
+    from meshdata.cli.schedules import run
+
+    _end(run(Place(url, namespace, as_json), entity, id, wait=wait, timeout=timeout))
+
+
+@schedules_app.command("drop")
+def schedules_drop(
+    entity: EntityArgument, id: ScheduleArgument, url: UrlOption = None, namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """End it; a run that is under way goes on."""
+    from meshdata.cli.schedules import drop
+
+    _end(drop(Place(url, namespace, as_json), entity, id))

@@ -55,6 +55,14 @@ class Keys:
         """The stream that carries runs which go on; read before `work`."""
         return f"{self._bases[partition]}c:{topic}"
 
+    def schedule(self, name: str) -> str:
+        """The hash of a schedule, named "<entity>:<id>"."""
+        return f"{self._bases[self.partition(name)]}s:{name}"
+
+    def schedules(self, partition: int) -> str:
+        """The names of a partition's schedules."""
+        return f"{self._bases[partition]}schedules"
+
     @property
     def bus(self) -> str:
         """The channel of the control-plane bus."""

@@ -29,6 +29,7 @@ from meshdata.store.large import LARGE_VALUE, whole
 from meshdata.store.messages import Argument, Beat, Changed, Claim, Leased, Outcome, StartJob, Stepped
 from meshdata.store.outbox import Outbox
 from meshdata.store.redis import Connections
+from meshdata.store.schedules import DueSchedule, ScheduleScripts, due_schedules
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ LEASE_ENTRIES: Final = 2_000
 """Journal entries a lease returns at once; longer journals are read on in pieces of this many."""
 
 
-class Store:
+class Store(ScheduleScripts):
     """One namespace on one Redis. Open it with `Store.open`, close the connections by `close`."""
 
     def __init__(
@@ -573,11 +574,12 @@ class Store:
         """Stop serving topics."""
         await self._script("leave", partition, self.process, *topics)
 
-    async def fire(self, partition: int, *, limit: int = 200) -> tuple[int, int | None]:
-        """Carry out due timers: how many it was, and the ms until the next one is due (None: there is none)."""
+    async def fire(self, partition: int, *, limit: int = 200) -> tuple[int, int | None, list[DueSchedule]]:
+        """Carry out due timers: how many it was, the ms until the next one is due (None: there is none), and schedules
+        to decide about, whose next slot a script cannot know."""
         reply = await self._script("fire", partition, self.process, limit)
         self._carried(partition, reply[2])
-        return reply[0], None if reply[1] < 0 else reply[1]
+        return reply[0], None if reply[1] < 0 else reply[1], due_schedules(reply[3])
 
     async def reply(
         self, run: str, pos: str, *, code: str, payload: bytes, delay_ms: int = 0, stream: str, message: bytes

@@ -127,6 +127,7 @@ VALUES = [
     "check_id",
     "check_key",
     "duration_ms",
+    "duration_parts",
     "from_json",
     "mint_id",
     "to_json",

@@ -84,9 +84,9 @@ async def test_start_with_a_delay_queues_nothing_until_its_timer_fires(make_benc
     bench = await make_bench(clock=clock)
     await bench.store.start_job(a_start(delay_ms=5_000))
     assert bench.messages(JOB) == 0
-    assert await bench.store.fire(0) == (0, 5_000)
+    assert await bench.store.fire(0) == (0, 5_000, [])
     clock.ms += 5_000
-    assert await bench.store.fire(0) == (1, None)
+    assert await bench.store.fire(0) == (1, None, [])
     assert bench.messages(JOB) == 1
 
 
@@ -128,15 +128,15 @@ async def test_what_is_reserved_begins_once(make_bench: Any, clock: Any) -> None
     assert {bench.redis.pttl(f"{bench.base(JOB)}{kind}:{JOB}") for kind in "jl"} == {-1}
     assert [entry.ms for entry in bench.journal(JOB)] == [clock.ms]
     clock.ms += 10_000
-    assert await bench.store.fire(0) == (0, None)
+    assert await bench.store.fire(0) == (0, None, [])
 
 
 async def test_what_is_reserved_lapses_when_its_time_is_over(make_bench: Any, clock: Any) -> None:
     bench = await make_bench(clock=clock)
     await bench.store.start_job(a_start(pending="5000", seeds=["plan", "pro"]))
-    assert await bench.store.fire(0) == (0, 5_000)
+    assert await bench.store.fire(0) == (0, 5_000, [])
     clock.ms += 5_000
-    assert await bench.store.fire(0) == (1, None)
+    assert await bench.store.fire(0) == (1, None, [])
     assert (bench.header(JOB), bench.record(JOB), bench.journal(JOB)) == ({}, {}, [])
     assert await bench.store.resume(JOB) == "NOTFOUND"
 

@@ -265,7 +265,7 @@ async def test_again_drops_what_it_failed_on_and_queues_it_after_the_pause(make_
     assert list(bench.timers(JOB)) == [f"q {RUN}"]
     assert not await bench.store.again(claim, seq=1, drop=[], delay_ms=0, attempt=1), "sent again, it is void"
     clock.ms += 2_000
-    assert await bench.store.fire(0) == (1, None)
+    assert await bench.store.fire(0) == (1, None, [])
     [new] = bench.claims(JOB)
     assert (await bench.lease(new)).attempt == 1
 
@@ -361,12 +361,12 @@ async def test_timers_fire_once_in_order_and_never_early(make_bench: Any, clock:
     claim = await bench.take()
     operations = ["timer", 3, "0:1", "sleep", 300, "timer", 3, "0:2", "sleep", 100, "wait", 4, "0:3", "key", 0, 200]
     await bench.store.step(claim, seq=1, seen=1, operations=operations)
-    assert await bench.store.fire(0) == (0, 100)
+    assert await bench.store.fire(0) == (0, 100, [])
     clock.ms += 99
-    assert await bench.store.fire(0) == (0, 1)
+    assert await bench.store.fire(0) == (0, 1, [])
     clock.ms += 201
-    assert await bench.store.fire(0, limit=2) == (2, 0)
-    assert await bench.store.fire(0, limit=2) == (1, None)
+    assert await bench.store.fire(0, limit=2) == (2, 0, [])
+    assert await bench.store.fire(0, limit=2) == (1, None, [])
     fired = [(entry.position, entry.code) for entry in bench.journal(JOB)[1:]]
     assert fired == [("0:2", "ok"), ("0:3", "timeout"), ("0:1", "ok")]
     assert not bench.redis.exists(f"{bench.base(JOB)}sig:key"), "the wait that timed out has left the line"

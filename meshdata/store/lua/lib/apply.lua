@@ -19,6 +19,7 @@
 --- @include start_job
 --- @include begin_job
 --- @include start_hook
+--- @include schedules
 --- @include interrupt
 --- @include cancel
 --- @include flush
@@ -39,6 +40,9 @@ function fx.apply(m)
   elseif verb == 'start' then
     table.remove(m, 1)
     fx.start_job(m)
+  elseif verb == 'slotend' then
+    -- schedule, when it was made, code, problem
+    fx.slot_ended(m[2], m[3], m[4], m[5])
   elseif verb == 'hook' then
     fx.start_hook(m[2], m[3], m[4], m[5], m[6], m[7])
   elseif verb == 'interrupt' then

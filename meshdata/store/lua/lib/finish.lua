@@ -69,13 +69,19 @@ function fx.begin_expiry(job, ttl, expire_at)
   fx.expire(job, math.max(at, now_n + FORGET_MS))
 end
 
+-- The schedule that started a job is told of its end.
+function fx.end_slot(slot, code, problem)
+  local partition, born, name = string.match(slot, '^(%d+) (%d+) (.*)$')
+  fx.send(partition, { 'slotend', name, born, code, string.sub(problem, 1, 500) })
+end
+
 -- finish(...): status completed, failed or interrupted; code ok or err; problem the error's message for the record, '' if
 -- none; ttl_override '' keeps the job's own ttl. Living children are dealt with by their policies, unless the caller does
 -- that. Returns the living hooks and children.
 function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave_children)
   local run = dim .. ' ' .. job
   local header = header_key(dim, job)
-  local h = redis.call('HMGET', header, 'owner', 'ttl', 'waiters', 'parent', 'loose', 'await')
+  local h = redis.call('HMGET', header, 'owner', 'ttl', 'waiters', 'parent', 'loose', 'await', 'slot')
   local hooks, children, remains = {}, {}, {}
   if h[5] then hooks, children, remains = fx.loose_ends(dim, job, header) end
   local ttl = ttl_override ~= '' and ttl_override or h[2]
@@ -87,7 +93,7 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave
     append(dim, job, '0', 'end', code, '', payload)
   end
   -- What only a living run needs goes: a finished job is kept for its ttl, and there are many.
-  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose', 'due', 'limit')
+  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose', 'due', 'limit', 'slot')
   if dim == '0' then
     if ttl ~= h[2] then redis.call('HSET', header, 'ttl', ttl) end
     if redis.call('EXISTS', fx.record_key(job)) == 1 then
@@ -120,6 +126,7 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave
     local kept = ttl ~= '' and here or ''
     fx.send(partition, { 'childend', parent, pos, h[6] == '1' and code or '', payload, job, kept })
   end
+  if h[7] then fx.end_slot(h[7], code, problem) end
   if #children > 0 and not leave_children and (dim == '0' or ended(redis.call('HGET', header_key('0', job), 'status'))) then
     fx.close_children(job, children)
   end

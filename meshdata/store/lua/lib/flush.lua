@@ -13,7 +13,7 @@ local LAST_HOOKS = 1000
 
 function fx.drop_run(dim, job)
   local header = header_key(dim, job)
-  local h = redis.call('HMGET', header, 'owner', 'waiters', 'status', 'parent')
+  local h = redis.call('HMGET', header, 'owner', 'waiters', 'status', 'parent', 'slot')
   if not h[3] then return {}, {} end
   fx.revoke(dim, job)
   if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], dim .. ' ' .. job) end
@@ -23,6 +23,7 @@ function fx.drop_run(dim, job)
     -- An answer that is kept is an earlier job's.
     redis.call('DEL', base .. 'a:' .. dim .. ' ' .. job)
     fx.tell_waiters(dim .. ' ' .. job, h[2], 'gone', '')
+    if h[5] then fx.end_slot(h[5], 'gone', '') end
     if h[4] and h[4] ~= '' then
       local partition, pos, parent = string.match(h[4], '^(%d+) (%S+) (.*)$')
       fx.send(partition, { 'childend', parent, pos, 'notfound', '', job })

@@ -9,7 +9,8 @@
 --   11 further    '' or, packed: await ('1' if the parent waits for the result), answer (what the parent gets at once
 --                 when it does not: its id as JSON), origin (job at the root of the tree), delay in ms, queue as the
 --                 caller named it, token (tells a start sent twice), pending (reserve the id only, for so many ms or
---                 'inf'), limit (ms after its begin at which it fails); each '' for none
+--                 'inf'), limit (ms after its begin at which it fails); each '' for none. Of a job of a schedule, too:
+--                 "<partition> <born> <name>" of that
 --   12.. seed fields of the record, name and value in turn
 -- Returns CREATED, PENDING, EXISTS or DONE; with DONE the code and the result.
 --- @include fx
@@ -25,7 +26,7 @@ local LAPSED_MS = 1000
 
 function fx.start_job(s)
   local further = s[11] ~= '' and unpack_list(s[11]) or { '', '', '', '', '', '', '', '' }
-  local awaited, answer, origin, delay, queue, token, pending, limit = unpack(further)
+  local awaited, answer, origin, delay, queue, token, pending, limit, slot = unpack(further)
   local job, topic, body, policy, parent = s[1], s[2], s[3], s[9], s[10]
   local header = header_key('0', job)
   local old = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters', 'token')
@@ -79,6 +80,7 @@ function fx.start_job(s)
   field('origin', origin)
   field('token', token)
   field('limit', limit)
+  field('slot', slot or '')
   field('loose', limit ~= '' and '1' or '')
   local run, due = '0 ' .. job, ''
   if stands ~= 'queued' and pending ~= 'inf' then

@@ -1,0 +1,13 @@
+-- unschedule: take a schedule away. A run that is under way goes on.
+-- KEYS
+--   base     prefix  the partition's
+-- ARGV
+--   now_ms   ms      '' takes the server's clock
+--   here     number  this partition
+--   name     text    the schedule, "<entity>:<id>"
+-- RETURNS { number of keys removed }
+-- COST  O(1)
+--- @include fx
+--- @include schedules
+--- @lazy apply
+return { fx.drop_schedule(name) }
