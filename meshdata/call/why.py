@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from meshdata.call.options import job_of
+from meshdata.engine.entry import parse
 from meshdata.engine.info import JobInfo, Wait, job_info
 from meshdata.errors import JobNotFound, ScriptFailed
 from meshdata.store.store import Store
 from meshdata.values import from_json
-from meshdata.workflow.journal import parse
 
 LAST_ENTRIES: Final = 100
 """How far back the journal is looked through for the failure an activity pauses after."""

@@ -16,12 +16,12 @@ from rich.text import Text
 
 from meshdata import workflow
 from meshdata.cli.output import Place, duration_text, run_async, show
+from meshdata.engine.entry import parse
 from meshdata.errors import InvalidOptions
 from meshdata.mesh import MeshData
 from meshdata.search import Page, Record, Tag
 from meshdata.values import check_id
 from meshdata.workflow.activity import activity
-from meshdata.workflow.journal import parse
 
 T = TypeVar("T")
 

@@ -43,6 +43,10 @@ class Keys:
         """The record hash of a job."""
         return f"{self._bases[self.partition(job)]}r:{job}"
 
+    def graph(self, job: str) -> str:
+        """The state of a graph job."""
+        return f"{self._bases[self.partition(job)]}g:{job}"
+
     def record_prefix(self, partition: int, entity: str) -> str:
         """What every record key of an entity begins with in a partition; the prefix of its index."""
         return f"{self._bases[partition]}r:{entity}:"

@@ -29,6 +29,8 @@ class StartJob:
     limit: str = ""
     queue: str = ""
     token: str = ""
+    graph: str | None = None
+    held: bool = False
     seeds: Sequence[Argument] = ()
 
     def spec(self, waiter: str) -> list[Argument]:
@@ -41,7 +43,7 @@ class StartJob:
     def _further(self) -> bytes:
         """What most starts leave out, packed into one argument: each argument costs the hot path."""
         if not (self.origin or self.queue or self.token or self.parent or self.pending or self.limit) and (
-            self.delay_ms is None
+            self.delay_ms is None and self.graph is None
         ):
             return b""
         delay = b"" if self.delay_ms is None else b"%d" % self.delay_ms
@@ -53,8 +55,14 @@ class StartJob:
             self.token.encode(),
             self.pending.encode(),
             self.limit.encode(),
+            *self._of_graph(),
         )
         return b"".join(b"%d:%b" % (len(part), part) for part in (awaited, self.answer, *rest))
+
+    def _of_graph(self) -> tuple[bytes, ...]:
+        if self.graph is None:
+            return ()
+        return b"", b"=" + self.graph.encode(), b"1" if self.held else b""
 
 
 class Outcome(NamedTuple):

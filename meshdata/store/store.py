@@ -23,6 +23,7 @@ from meshdata.errors import (
 from meshdata.store import scripts
 from meshdata.store.changes import Changes, Place
 from meshdata.store.crash import crash_points
+from meshdata.store.graphs import Graphs
 from meshdata.store.keys import FORMAT, Keys
 from meshdata.store.lane import ConnectionLost, Lane, ReplyError
 from meshdata.store.large import LARGE_VALUE, whole
@@ -65,6 +66,7 @@ class Store(ScheduleScripts):
         self._scripts = {name: scripts.load(name, large_value=large_value) for name in scripts.names()}
         self._outbox = Outbox(self)
         self.changes = Changes(self)
+        self.graphs = Graphs(self)
 
     @classmethod
     async def open(
@@ -320,8 +322,8 @@ class Store(ScheduleScripts):
     async def suspend(self, claim: Claim, *, seen: int, how: str, seq: int | None = None, problem: str = "") -> str:
         """Give a lease back, after the `seq`-th step. Returns OK, MORE (it has news; keep it) or STALE."""
         reply = await self._script(
-            "suspend", self._of(claim.run), claim.run, claim.fence, self.process, "" if seq is None else seq, seen,
-            claim.stream, claim.message, how, problem,
+            "suspend", self._of(claim.run), claim.run, claim.fence, self.process,
+            "" if seq is None else seq, seen, claim.stream, claim.message, how, problem,
         )  # fmt: skip
         word: str = reply[0].decode()
         return word

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from meshdata.engine.entry import Entry
 from meshdata.errors import (
     ActivityFailed,
     ChildFailed,
@@ -22,7 +23,6 @@ from meshdata.store.messages import texts
 from meshdata.values import from_json
 from meshdata.workflow.context import current_path, current_run, durable_codes
 from meshdata.workflow.interceptor import Outbound, around
-from meshdata.workflow.journal import Entry
 
 Live = Callable[[Any, "Call"], None]
 """Begins a call's work; it is given the run and the call."""

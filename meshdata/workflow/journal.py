@@ -6,59 +6,15 @@ leave it strictly in order. How an entry looks in Redis: docs/keyspace.md "journ
 
 from collections import deque
 from collections.abc import Container, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from meshdata.errors import CorruptRecord
+from meshdata.engine.entry import Entry, parse
 
 PATCH: Final = "patch"
 """Kind and position of entries that say which patches a run has taken, by their names; no outcomes of calls."""
 
 BACK: Final = "back"
 """The code of a signal that went to the next who waits: its own wait was given up before it was told."""
-
-PARTIAL: Final = frozenset({"begin", "try", "due"})
-"""Codes that are news of a call but not its end: a failed attempt, and that the next one is due."""
-
-
-class Entry(NamedTuple):
-    """One outcome: its place, when it was written (ms since 1970), the call it is of, and what came of it; how
-    many ms the call (with code `try` the attempt, with `due` the pause before the next) took."""
-
-    place: int
-    ms: int
-    position: str
-    kind: str
-    code: str
-    name: str
-    payload: bytes
-    took: int = 0
-
-    @property
-    def is_final(self) -> bool:
-        """Whether this is the end of its call."""
-        return self.code not in PARTIAL
-
-    @property
-    def is_of_call(self) -> bool:
-        """Whether this is news of a durable call, and not of the run as a whole."""
-        return ":" in self.position
-
-
-def parse(index: int, raw: bytes) -> Entry:
-    """An entry as stored.
-
-    Raises:
-        CorruptRecord: these bytes are no entry.
-    """
-    line, newline, payload = raw.partition(b"\n")
-    try:
-        ms, position, kind, code, name = line.decode().split(" ", 4)
-        if not newline:
-            raise ValueError("no payload")
-        ms, _, took = ms.partition("/")
-        return Entry(index, int(ms), position, kind, code, name, payload, int(took or 0))
-    except ValueError as error:
-        raise CorruptRecord(f"journal entry {index} cannot be read: {raw[:80]!r}") from error
 
 
 class Journal:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
+from meshdata.engine.entry import Entry
 from meshdata.engine.policy import ONCE, RetryPolicy
 from meshdata.errors import (
     ReplayError,
@@ -33,7 +34,7 @@ from meshdata.workflow.call import SIGNALS, Call, failure_of, label, partitions_
 from meshdata.workflow.context import durable_codes, entered
 from meshdata.workflow.home import Homes
 from meshdata.workflow.interceptor import Interceptor
-from meshdata.workflow.journal import BACK, PATCH, Entry, Journal
+from meshdata.workflow.journal import BACK, PATCH, Journal
 from meshdata.workflow.request import POSITION, Cancellation
 from meshdata.workflow.settle import Settler, is_woken_within, waits_on, wake_with
 from meshdata.workflow.where import line_of

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from meshdata.engine.entry import Entry, parse
 from meshdata.engine.info import NOT_RUN
 from meshdata.errors import JobFailed
 from meshdata.values import from_json
@@ -24,7 +25,7 @@ from meshdata.workflow.export import (
     Transition,
     entry_text,
 )
-from meshdata.workflow.journal import BACK, Entry, parse
+from meshdata.workflow.journal import BACK
 from meshdata.workflow.state import number, unpack
 
 INTERRUPTED: Final = -1_000_000_000

@@ -19,7 +19,7 @@ import redis
 from meshdata import MeshData
 from meshdata.store.crash import VARIABLE
 from meshdata.store.keys import Keys
-from meshdata.workflow.journal import Entry, parse
+from meshdata.engine.entry import Entry, parse
 
 ROOT = Path(__file__).parents[2]
 LIFE_SIGN = 0.6

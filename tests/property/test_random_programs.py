@@ -24,7 +24,7 @@ from meshdata.values import from_json
 from meshdata.workflow import activity
 from meshdata.workflow.call import Call
 from meshdata.workflow.context import running
-from meshdata.workflow.journal import Entry
+from meshdata.engine.entry import Entry
 from meshdata.workflow.runner import Run
 from tests.handover import hand_over, journal_of, suspend
 

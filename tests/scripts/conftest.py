@@ -11,7 +11,7 @@ import redis
 from meshdata.store.messages import Claim, Leased, StartJob
 from meshdata.store.redis import Connections
 from meshdata.store.store import Store
-from meshdata.workflow.journal import Entry, parse
+from meshdata.engine.entry import Entry, parse
 
 MakeStore = Callable[..., Awaitable[Store]]
 TOPIC = "work"

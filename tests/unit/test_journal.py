@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshdata.errors import CorruptRecord
-from meshdata.workflow.journal import Entry, Journal, parse
+from meshdata.engine.entry import Entry, parse
+from meshdata.workflow.journal import Journal
 
 
 def stored(position: str, code: str = "ok", *, ms: int = 1, kind: str = "activity", name: str = "f") -> bytes:

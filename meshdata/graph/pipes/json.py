@@ -18,27 +18,28 @@ def stringify(value: Any = UNDEFINED, replacer: Any = UNDEFINED, space: Any = UN
     """(value, keys?, space?) It as JSON. Undefined members are left out, NaN and Infinity are null, dates are texts.
     `keys` is a list of the members to keep; `space` indents, by a number of spaces or a text."""
     keep = {text(one) for one in replacer} if isinstance(replacer, list) else None
-    plain = _plain(value, keep)
-    if plain is UNDEFINED:
+    written = plain(value, keep)
+    if written is UNDEFINED:
         return UNDEFINED
     indent: str | None = None
     if isinstance(space, str):
         indent = space[:WIDEST_INDENT] or None
     elif space is not UNDEFINED:
         indent = " " * int(min(max(integer(space), 0), WIDEST_INDENT)) or None
-    return _write(plain, indent, "")
+    return _write(written, indent, "")
 
 
-def _plain(value: Any, keep: set[str] | None) -> Any:
+def plain(value: Any, keep: set[str] | None) -> Any:
+    """A value as JSON knows it; UNDEFINED where there is nothing to write."""
     if isinstance(value, datetime):
         return iso(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, list):
-        found = [_plain(one, keep) for one in value]
+        found = [plain(one, keep) for one in value]
         return [None if one is UNDEFINED else one for one in found]
     if isinstance(value, dict):
-        members = ((key, _plain(one, keep)) for key, one in entries(value) if keep is None or key in keep)
+        members = ((key, plain(one, keep)) for key, one in entries(value) if keep is None or key in keep)
         return {key: one for key, one in members if one is not UNDEFINED}
     return value
 

@@ -23,6 +23,7 @@
 --- @include interrupt
 --- @include cancel
 --- @include flush
+--- @include graph
 function fx.apply(m)
   local verb = m[1]
   if verb == 'deliver' then

@@ -58,10 +58,11 @@ function fx.deliver(run, pos, code, payload, key)
   local header = header_key(dim, job)
   local wait = redis.call('HGET', header, 'w:' .. pos)
   if not wait then return false end
-  redis.call('HDEL', header, 'w:' .. pos)
+  -- An activity of a graph may be answered more than once: its wait stands until the graph closes it.
+  if string.sub(wait, 1, 6) ~= 'reply ' then redis.call('HDEL', header, 'w:' .. pos) end
   local kind, name, ms = fx.disarm(dim, job, pos, wait)
   if kind == 'activity' and code ~= 'due' then redis.call('HDEL', header, 'b:' .. pos) end
-  if code ~= 'ok' and (kind == 'child' or kind == 'start') then
+  if code ~= 'ok' and (kind == 'child' or kind == 'start' or kind == 'reply') then
     local child = redis.call('HGET', header, 'c:' .. name)
     if child and string.match(child, '^%d+ (%S+)') == pos then redis.call('HDEL', header, 'c:' .. name) end
   end

@@ -21,6 +21,7 @@ function fx.expire(job, at)
   redis.call(command, base .. 'l:' .. job, value)
   redis.call(command, base .. 'r:' .. job, value)
   redis.call(command, base .. 'v:' .. job, value)
+  redis.call(command, base .. 'g:' .. job, value)
   if redis.call('HEXISTS', base .. 'r:' .. job, '_claims') == 1 then fx.expire_claims(job, command, value) end
 end
 
@@ -81,11 +82,12 @@ end
 function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave_children)
   local run = dim .. ' ' .. job
   local header = header_key(dim, job)
-  local h = redis.call('HMGET', header, 'owner', 'ttl', 'waiters', 'parent', 'loose', 'await', 'slot')
+  local h = redis.call('HMGET', header, 'owner', 'ttl', 'waiters', 'parent', 'loose', 'await', 'slot', 'graph')
   local hooks, children, remains = {}, {}, {}
   if h[5] then hooks, children, remains = fx.loose_ends(dim, job, header) end
   local ttl = ttl_override ~= '' and ttl_override or h[2]
   if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], run) end
+  if h[8] then payload = fx.graph_end(job, status, code, payload, h[8]) end
   redis.call('HSET', header, 'status', status, 'code', code, 'ended', now)
   if #payload <= COMPACT then
     redis.call('HSET', header, 'result', payload)

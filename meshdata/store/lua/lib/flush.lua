@@ -48,7 +48,8 @@ function fx.flush(job)
   fx.flush_children(job, children)
   fx.release_claims(job)
   local watched = fx.watch(job)
-  removed = removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job, fx.large_key('0', job))
+  removed = removed + redis.call('DEL', header_key('0', job), journal_key('0', job), base .. 'r:' .. job, fx.large_key('0', job),
+    base .. 'g:' .. job)
   if watched then fx.changed(watched) end
   return removed
 end

@@ -9,8 +9,9 @@
 --   11 further    '' or, packed: await ('1' if the parent waits for the result), answer (what the parent gets at once
 --                 when it does not: its id as JSON), origin (job at the root of the tree), delay in ms, queue as the
 --                 caller named it, token (tells a start sent twice), pending (reserve the id only, for so many ms or
---                 'inf'), limit (ms after its begin at which it fails); each '' for none. Of a job of a schedule, too:
---                 "<partition> <born> <name>" of that
+--                 'inf'), limit (ms after its begin at which it fails), slot (of a job of a schedule: "<partition> <born>
+--                 <name>" of that), graph ('=' and the topic a graph job publishes to, '' for other jobs), held ('1': its
+--                 caller carries out its first step itself, in the same script); each '' for none
 --   12.. seed fields of the record, name and value in turn
 -- Returns CREATED, PENDING, EXISTS or DONE; with DONE the code and the result.
 --- @include fx
@@ -25,8 +26,8 @@
 local LAPSED_MS = 1000
 
 function fx.start_job(s)
-  local further = s[11] ~= '' and unpack_list(s[11]) or { '', '', '', '', '', '', '', '' }
-  local awaited, answer, origin, delay, queue, token, pending, limit, slot = unpack(further)
+  local further = s[11] ~= '' and unpack_list(s[11]) or { '', '', '', '', '', '', '', '', '', '', '' }
+  local awaited, answer, origin, delay, queue, token, pending, limit, slot, graph, held = unpack(further)
   local job, topic, body, policy, parent = s[1], s[2], s[3], s[9], s[10]
   local header = header_key('0', job)
   local old = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters', 'token')
@@ -66,7 +67,7 @@ function fx.start_job(s)
     return 'PENDING', '', ''
   end
   local fence = first_fence()
-  local stands = pending ~= '' and 'pending' or delay ~= '' and 'delayed' or 'queued'
+  local stands = pending ~= '' and 'pending' or delay ~= '' and 'delayed' or held == '1' and 'waiting' or 'queued'
   local fields = {
     'status', stands, 'fence', fence, 'seq', '0', 'owner', '', 'topic', topic, 'created', now,
     'ttl', s[5], 'hookable', s[6],
@@ -81,9 +82,10 @@ function fx.start_job(s)
   field('token', token)
   field('limit', limit)
   field('slot', slot or '')
+  if graph and graph ~= '' then fields[#fields + 1], fields[#fields + 2] = 'graph', string.sub(graph, 2) end
   field('loose', limit ~= '' and '1' or '')
   local run, due = '0 ' .. job, ''
-  if stands ~= 'queued' and pending ~= 'inf' then
+  if (stands == 'pending' or stands == 'delayed') and pending ~= 'inf' then
     due = string.format('%.0f', now_up + tonumber(pending ~= '' and pending or delay))
     field('due', due)
   end
@@ -91,7 +93,7 @@ function fx.start_job(s)
     field('message', 'q' .. fx.queue_new(topic, run, fence, now, body))
   end
   redis.call('HSET', header, unpack(fields))
-  append('0', job, '0', 'start', 'ok', s[4], body)
+  if stands ~= 'waiting' then append('0', job, '0', 'start', 'ok', s[4], body) end
   if s[7] == '1' or #s > 11 then
     local record = {}
     for i = 12, #s do record[#record + 1] = s[i] end
@@ -101,12 +103,12 @@ function fx.start_job(s)
     if origin ~= '' then record[#record + 1], record[#record + 2] = '_origin', origin end
     if queue ~= '' then record[#record + 1], record[#record + 2] = '_queue', queue end
     local watched = fx.watch(job)
-    fx.in_parts('HSET', fx.record_key(job), fx.stamp(job, record, stands == 'queued' and 'running' or stands))
+    fx.in_parts('HSET', fx.record_key(job), fx.stamp(job, record, (stands == 'queued' or stands == 'waiting') and 'running' or stands))
     if watched then fx.changed(watched) end
     -- A record made before its job may have had a time to live: from now on its job's counts.
     if redis.call('PERSIST', fx.record_key(job)) == 1 then fx.keep_claims(job) end
   end
-  if limit ~= '' and stands == 'queued' then fx.set_timer('x ' .. run, now_up + tonumber(limit)) end
+  if limit ~= '' and (stands == 'queued' or stands == 'waiting') then fx.set_timer('x ' .. run, now_up + tonumber(limit)) end
   if stands == 'delayed' then
     fx.set_timer('q ' .. run, due)
   elseif due ~= '' then
