@@ -17,9 +17,9 @@ import pytest
 import redis
 
 from meshdata import MeshData
+from meshdata.engine.entry import Entry, parse
 from meshdata.store.crash import VARIABLE
 from meshdata.store.keys import Keys
-from meshdata.engine.entry import Entry, parse
 
 ROOT = Path(__file__).parents[2]
 LIFE_SIGN = 0.6

@@ -12,10 +12,10 @@ import pytest
 import redis
 
 from meshdata import MeshData, RetryPolicy, workflow
+from meshdata.engine.entry import Entry
 from meshdata.errors import InvalidOptions, JobCancelled, JobFailed, JobInterrupted, JobNotFound, NotInWorkflow
 from meshdata.workflow import activity
 from meshdata.workflow.context import running
-from meshdata.engine.entry import Entry
 from meshdata.workflow.runner import Run
 from tests.handover import hand_over, journal_of, positions, resident, suspend, until_resident
 from tests.integration.conftest import Eventually, OpenMesh

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from meshdata import MeshData, RetryPolicy, workflow
+from meshdata.engine.entry import Entry
 from meshdata.errors import ActivityFailed, ChildFailed, JobFailed, JobInterrupted, JobNotFound, ReplayError
 from meshdata.workflow import activity
 from meshdata.workflow.context import running
-from meshdata.engine.entry import Entry
 from meshdata.workflow.runner import Run
 from tests.handover import hand_over, journal_of, positions, suspend, until_resident
 from tests.integration.conftest import Eventually, OpenMesh

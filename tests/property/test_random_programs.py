@@ -18,13 +18,13 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from meshdata import MeshData, RetryPolicy, workflow
+from meshdata.engine.entry import Entry
 from meshdata.errors import JobCancelled
 from meshdata.store.messages import Claim
 from meshdata.values import from_json
 from meshdata.workflow import activity
 from meshdata.workflow.call import Call
 from meshdata.workflow.context import running
-from meshdata.engine.entry import Entry
 from meshdata.workflow.runner import Run
 from tests.handover import hand_over, journal_of, suspend
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import redis
 
+from meshdata.engine.entry import Entry, parse
 from meshdata.store.messages import Claim, Leased, StartJob
 from meshdata.store.redis import Connections
 from meshdata.store.store import Store
-from meshdata.engine.entry import Entry, parse
 
 MakeStore = Callable[..., Awaitable[Store]]
 TOPIC = "work"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshdata.errors import CorruptRecord
 from meshdata.engine.entry import Entry, parse
+from meshdata.errors import CorruptRecord
 from meshdata.workflow.journal import Journal
 
 
