@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from meshdata.meshcall.cron import CronVerbs
 from meshdata.opening import Address, Opening
 from meshdata.values import Duration
 
@@ -11,7 +12,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class MeshCall:
+class MeshCall(CronVerbs):
     """Calls functions in other processes, and serves them.
 
     It connects at its first use; close it, or use it as `async with MeshCall(url) as call:`.
@@ -97,6 +98,8 @@ class MeshCall:
         return await (await self._opening.opened()).flush(topic, id)
 
     async def interrupt(self, topic: str, *, id: str, reason: str | None = None) -> bool:
-        """End what runs under an id. True if it was running."""
+        """End the schedule of an id, or the call that runs under it. True if there was one."""
         mesh = await self._opening.opened()
+        if await mesh.unschedule(topic, id):
+            return True
         return await mesh.interrupt(topic, id, reason=reason, suppress=True)

@@ -170,6 +170,12 @@ async def asks_for_poison(n: int) -> str:
     return "lived"
 
 
+async def tick() -> None:
+    """A slot of a schedule: says so, and counts itself on its record."""
+    note("tick", workflow.info().id)
+    await state.incr("ticks", 1)
+
+
 def make_deaf() -> None:
     """Lose every publication, as if Redis had none: news is only what somebody looks for."""
     pushed = Lane._pushed
@@ -189,7 +195,19 @@ async def main() -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     mesh = MeshData(OPTIONS["url"], namespace=OPTIONS["namespace"], **OPTIONS["mesh"])
     served = OPTIONS["serves"]
-    for function in (order, leaf, journey, rounds, rental, sleeper, waits, poison, poison_at_once, asks_for_poison):
+    for function in (
+        order,
+        leaf,
+        journey,
+        rounds,
+        rental,
+        sleeper,
+        waits,
+        poison,
+        poison_at_once,
+        asks_for_poison,
+        tick,
+    ):
         if not served or function.__name__ in served:
             mesh.connect(function.__name__, function)
     if not served or "journey" in served:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import redis
 from click.testing import Result
 from typer.testing import CliRunner
 
+from meshdata import MeshData
 from meshdata.cli import app
 from meshdata.cli.output import exit_code
 from meshdata.errors import EntityNotFound, InvalidOptions, JobFailed, JobNotFound, StoreUnavailable
@@ -331,6 +333,30 @@ def test_a_job_is_told_and_exported(shell: Shell, place: Path) -> None:
     assert shell("why", "patient", "none")[0] == 3
     assert shell("export", "patient", "p/1", "--allow", "nonsense")[0] == 2
     assert shell("export", "patient", "p/1", "--out", "/none/of/these")[0] == 2
+
+
+def test_schedules_are_listed_held_run_and_dropped(shell: Shell, redis_url: str, namespace: str) -> None:
+    async def make() -> None:
+        async with MeshData(redis_url, namespace=namespace) as mesh:
+            await mesh.schedule("user", ["ann", 4], id="nightly", interval="0 2 * * *", tz="Europe/Paris")
+
+    assert shell("schedules", "ls") == (0, [])
+    asyncio.run(make())
+    [one] = shell("schedules", "ls")[1]
+    assert (one["entity"], one["id"], one["interval"], one["paused"]) == ("user", "nightly", "0 2 * * *", False)
+    assert shell("schedules", "ls", "order") == (0, [])
+    assert shell("schedules", "pause", "user", "nightly") == (0, {"paused": True})
+    assert shell("schedules", "ls", "user")[1][0]["paused"] is True
+    assert shell("schedules", "resume", "user", "nightly") == (0, {"resumed": True})
+    ran = shell("schedules", "run", "user", "nightly", "--no-wait")
+    assert ran[0] == 0
+    assert ran[1]["id"].startswith("nightly@now-")
+    until(lambda: shell("schedules", "ls")[1][0]["running"] == 0)
+    assert shell("schedules", "run", "user", "nightly") == (0, {"name": "ann", "age": 4})
+    assert shell("schedules", "drop", "user", "nightly") == (0, {"dropped": True})
+    assert shell("schedules", "drop", "user", "nightly") == (3, {"dropped": False})
+    assert shell("schedules", "pause", "user", "nightly")[0] == 3
+    assert shell("schedules", "run", "user", "nightly")[0] == 3
 
 
 def test_dead_letters_are_listed_put_back_and_dropped(shell: Shell, redis_client: redis.Redis, namespace: str) -> None:
