@@ -13,6 +13,7 @@ from bench.memory import finished, index_touches
 from bench.queries import queries
 from bench.records import bulk, single_set
 from bench.report import Line, show, summarise
+from bench.schedules import schedules
 from bench.sets import together
 from bench.sleepers import asleep
 from bench.workflows import at_once, inline_activities
@@ -30,6 +31,7 @@ WORKLOADS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "bulk": bulk,
     "set": single_set,
     "asleep": asleep,
+    "schedules": schedules,
     "queries": queries,
 }
 

@@ -22,7 +22,7 @@ from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import JobExists, JobNotFound
 from meshdata.store.messages import Argument
 from meshdata.store.schedules import DueSchedule
-from meshdata.values import Duration, check_entity, mint_id
+from meshdata.values import Duration, check_entity, check_id, mint_id
 from meshdata.workflow.child import ttl_text
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class Schedules:
             InvalidOptions: an argument is wrong; nothing was written.
         """
         name = job_of(entity, id)
+        check_id(f"{id}@now-{mint_id()}")  # the longest name of a run
         ruled = policy_of(**policy)
         start = self._caller.start_of(
             entity, args, kwargs, served, id=None, ttl=None, queue=queue, retry=retry, limit=timeout

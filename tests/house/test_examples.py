@@ -19,6 +19,7 @@ FURTHER = sorted(str(path.relative_to(ROOT / "examples")) for path in (ROOT / "e
 
 LAST_LINES = {
     "cache.py": "failed with LookupError: no user nobody (3 runs)",
+    "cron.py": "interrupted: True, and again: False",
     "first.py": "completed, kept for 60000 ms",
     "migrate_model.py": "counted often meanwhile, wrong 0 times",
     "order.py": "{'ok': False, 'problem': 'the card was refused'}",

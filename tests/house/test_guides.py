@@ -47,6 +47,7 @@ def test_the_patches_of_the_guide_go_with_runs_of_all_ages(tmp_path: Path) -> No
     ]  # fmt: skip
 
 
+QUIET = "import logging; logging.disable(logging.WARNING)\n"  # that the fake server has no search
 RECORD = """
 import asyncio
 import tempfile
@@ -83,3 +84,10 @@ with tempfile.TemporaryDirectory() as folder:
 def test_links_between_guides_lead_somewhere(guide: str) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (GUIDES / f"{guide}.md").read_text("utf-8"))
     assert [link for link in links if not (GUIDES / link).exists()] == []
+
+
+def test_a_month_of_nights_goes_by_as_the_guide_to_schedules_says(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (GUIDES / "schedules.md").read_text("utf-8"), re.DOTALL)
+    assert [line.split(" ")[0] for line in ran(QUIET + blocks[-1], tmp_path).splitlines()] == [
+        "31", "nightly@2026-03-28T01:30:00Z", "nightly@2026-03-29T01:00:00Z", "nightly@2026-03-30T00:30:00Z",
+    ]  # fmt: skip

@@ -401,7 +401,8 @@ async def test_results_are_kept_if_that_is_asked_for(held: MeshData, clock: Cloc
 @pytest.mark.parametrize(
     ("options", "argument"),
     [
-        ({"entity": "a b"}, "entity"), ({"id": ""}, "id"), ({"interval": "soon"}, "interval"), ({"tz": "Mars"}, "tz"),
+        ({"entity": "a b"}, "entity"), ({"id": ""}, "id"),
+        ({"id": "x" * 500}, "id"), ({"interval": "soon"}, "interval"), ({"tz": "Mars"}, "tz"),
         ({"args": "text"}, "args"), ({"overlap": "no"}, "overlap"), ({"catch_up": -1}, "catch_up"),
         ({"max_cycles": 0}, "max_cycles"), ({"on_error": "cry"}, "on_error"), ({"delay": -1}, "delay"),
         ({"until": "1999-01-01"}, "until"), ({"retry": 3}, "retry"), ({"timeout": 0}, "timeout"), ({"ttl": "x"}, "ttl"),
