@@ -8,7 +8,7 @@ import signal as unix_signal
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Never, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, overload
 
 from redis.asyncio import Redis
 
@@ -55,6 +55,11 @@ from meshdata.workflow.interceptor import Interceptor, check_interceptors
 from meshdata.workflow.long import LONG_JOURNAL
 from meshdata.workflow.starting import Conflict
 from meshdata.workflow.worker import Host, Service
+
+if TYPE_CHECKING:
+    from meshdata.graph.host import GraphHost
+    from meshdata.graph.steps import Steps
+    from meshdata.graph.stream import WorkerCallback
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +150,7 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         self._joined: dict[str, asyncio.Task[None]] = {}
         self._serving = False
         self._open = False
+        self._graphs: GraphHost | None = None
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -196,6 +202,7 @@ class MeshData(RecordVerbs, ScheduleVerbs):
             long_journal=self._long_journal,
         )
         self._leases = Leases(self._store, self._host, period_s=self._life_sign_s, topics=lambda: self._router.topics)
+        self._graphs = None
         self._router = Router(
             self._store, concurrency=self._concurrency, rejoin=self._rejoin,
             # A process that stands still must not be given messages after its sign has lapsed and others have looked.
@@ -231,7 +238,7 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         self._joined.clear()
         if self._serving:
             await self._router.close()
-            await self._host.drain(seconds)
+            await asyncio.gather(*(host.drain(seconds) for host in (self._host, self._graphs) if host is not None))
             await self._scheduler.close()
             await self._leases.close()
             try:
@@ -427,16 +434,39 @@ class MeshData(RecordVerbs, ScheduleVerbs):
             policy = None if retry is None else check_retry(retry)
             await self._serve_topic(home.topic, Service(function, limit, home, queue, retry=policy))
 
+    async def serve_graph(self, app: str, steps: "Steps") -> None:
+        """Carry out the jobs of an app of graphs here: `HotMesh` does it with this."""
+        self._need_open()
+        host = self._graph_host()
+        await self._begin_to_serve(host.serve_runs(app, steps), host)
+
+    async def serve_graph_worker(self, app: str, topic: str, callback: "WorkerCallback") -> None:
+        """Be a worker of an app of graphs: `HotMesh` does it with this."""
+        self._need_open()
+        host = self._graph_host()
+        await self._begin_to_serve(host.serve_work(app, topic, callback), host)
+
+    def _graph_host(self) -> "GraphHost":
+        if self._graphs is None:
+            from meshdata.graph.host import GraphHost  # most processes serve none
+
+            self._graphs = GraphHost(self._store, self._router)
+            self._host.elsewhere = self._graphs.holds
+        return self._graphs
+
     async def _serve_topic(self, topic: str, service: Service) -> None:
         self._host.services[topic] = service
-        with held(self._clock):
-            await self._begin_to_serve(topic)
+        await self._begin_to_serve(topic, self._host)
 
-    async def _begin_to_serve(self, topic: str) -> None:
+    async def _begin_to_serve(self, topic: str, host: "Host | GraphHost") -> None:
+        with held(self._clock):
+            await self._join_and_serve(topic, host)
+
+    async def _join_and_serve(self, topic: str, host: "Host | GraphHost") -> None:
         async with self._serve_lock:
             for partition in range(self._store.partitions):
                 await self._leases.join(partition, [topic])
-            await self._router.serve(topic, self._host.handle, self._host.has_room)
+            await self._router.serve(topic, host.handle, host.has_room)
             if not self._serving:
                 self._serving = True
                 self._router.open()

@@ -100,6 +100,7 @@ class Host:
         self.stored_names: Callable[[str, Sequence[str]], Sequence[str]]
         self.named: Callable[[str, Sequence[str], Mapping[str, bytes | None]], dict[str, Any]]
         self.elements: Callable[[str, str, Sequence[Any]], Sequence[Argument]]
+        self.elsewhere: Callable[[str], bool] = lambda run: False
         self._linger_s = linger_s
         self._resident_limit = resident_limit
         self._long = LongJournals(long_journal)
@@ -391,7 +392,8 @@ class Host:
                 self.pull(run)
         at_work = {claim.run for claim in self._at_work}
         for name in await self.store.owned(partition):
-            if name not in self.runs and name not in at_work:  # its end, or its rest, is what was lost
+            held = name in self.runs or name in at_work or self.elsewhere(name)
+            if not held:  # its end, or its rest, is what was lost
                 fence, _, _ = await self.store.standing(name)
                 if name not in self.runs:
                     await self.store.suspend(Claim(name, fence), seen=0, how="queued")
