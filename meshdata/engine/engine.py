@@ -5,7 +5,7 @@ It speaks in jobs, runs and bytes; entities, functions and their types live abov
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from meshdata.engine.hints import Hint, parse
 from meshdata.engine.waiters import Waiters
@@ -75,8 +75,13 @@ class Engine:
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
-    async def run(self, start: StartJob, *, timeout_s: float | None) -> Outcome:
+    async def run(
+        self, start: StartJob, *, timeout_s: float | None, send: Callable[[str], Awaitable[Outcome]] | None = None
+    ) -> Outcome:
         """Start a job, or join the one there, and await its end.
+
+        Args:
+            send: starts it in another way, given the process that is to be told of its end.
 
         Raises:
             MeshTimeout: it did not end in time; it goes on all the same.
@@ -84,7 +89,10 @@ class Engine:
         run = f"0 {start.job}"
         future = self.waiters.note(run)
         try:
-            outcome = await self.store.start_job(start, waiter=self.store.process)
+            if send is None:
+                outcome = await self.store.start_job(start, waiter=self.store.process)
+            else:
+                outcome = await send(self.store.process)
             if outcome.word in ("DONE", "EXISTS"):
                 return outcome
             if not _heard_of_another(start, future):

@@ -90,6 +90,8 @@ def try_later(step: Step, activity: Activity, place: Place, failed: Reply) -> bo
     if tries >= limit:
         return False
     step.state.write_text(RETRY + instance, b"%d" % (tries + 1))
+    if isinstance(activity.own, Await):
+        step.effects.close(instance)  # the job that failed has no more to say
     step.effects.sleep(RETRY_MARK + instance, min(FIRST_PAUSE_MS * 10**tries, LONGEST_PAUSE_MS))
     return True
 

@@ -92,7 +92,7 @@ class Effects:
 
     def record(self, fields: Sequence[tuple[str, str]]) -> None:
         """Set fields of the job's record."""
-        self._add("record", *(text for pair in fields for text in pair))
+        self._add("record", len(fields), *(text for pair in fields for text in pair))
 
     def statistics(self, arguments: Sequence[Argument]) -> None:
         """Count the job."""

@@ -30,7 +30,7 @@ MOST_REFUSALS: Final = 3
 class Versions(Protocol):
     """The versions of one app."""
 
-    def current(self) -> App: ...
+    async def active(self) -> App: ...
     async def version(self, version: str) -> App | None: ...
 
 
@@ -63,7 +63,7 @@ class Steps:
         Raises:
             PipeError, InvalidOptions: the trigger cannot be carried out with these data; nothing was written.
         """
-        app = self._versions.current()
+        app = await self._versions.active()
         graph = app.graphs[beginning.topic]
         transition = Transition(
             app, beginning.id, State({}, whole=True), now_ms=self._now_ms(), partition=self._store.keys.partition
@@ -123,7 +123,7 @@ class Steps:
         id = job.partition(":")[2]
         while True:
             state = State(fields, whole=whole)
-            app = self._versions.current()
+            app = await self._versions.active()
             version = state.metadata.get("vrs", app.version)
             older = None if version == app.version else await self._versions.version(version)
             transition = Transition(

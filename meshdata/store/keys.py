@@ -39,6 +39,10 @@ class Keys:
         """Format version, partition count and creation time of the namespace."""
         return f"mesh:{{{self.namespace}}}:meta"
 
+    def app(self, app: str) -> str:
+        """The versions of an app of graphs."""
+        return f"mesh:{{{self.namespace}}}:app:{app}"
+
     def record(self, job: str) -> str:
         """The record hash of a job."""
         return f"{self._bases[self.partition(job)]}r:{job}"

@@ -9,7 +9,7 @@
 -- Entries are numbered "<epoch>-<n>" without a gap, so that a reader sees when some were trimmed before it came to them.
 --- @include fx
 --- @include pack
-local CHANGES_KEPT = 10000
+--- @include watch
 local MOST_COPIED = 1000 -- names and values; Lua's unpack stops near 8,000
 
 local function pairs_of(flat)
@@ -47,10 +47,5 @@ function fx.changed(watched)
     if not is['_id'] then entry[3], entry[4] = '_id', id end
     for i = 1, #flat do entry[#entry + 1] = flat[i] end
   end
-  local key, register = base .. 'ch:' .. entity, base .. 'watch:' .. entity
-  local n = redis.call('HINCRBY', register, 'n', 1)
-  redis.call('XADD', key, 'MAXLEN', '~', CHANGES_KEPT, epoch .. '-' .. n, unpack(entry))
-  -- The stream is made by its first entry; those who watch make it last as long as they do.
-  if n == 1 then redis.call('PEXPIRE', key, redis.call('PTTL', register)) end
-  redis.call('PUBLISH', base .. 'changed:' .. entity, '')
+  fx.tell_watchers(entity, epoch, entry)
 end

@@ -1,23 +1,26 @@
 -- deliver: bring the outcome of something a run waits for. What is waited for stands in the header as
---   w:<position> = "<kind> <partition> <has timer>/<since> <name>"   (timer: 1 for its outcome, 2 a deadline, 3 both)
+--   w:<position> = "<kind> <partition> <has timer>/<since> <name>"   (timer: 1 for its outcome, 2 a deadline, 3 both;
+--   of a graph's work: the id of its message in place of the partition)
 -- and taking it out is the right to deliver, so every outcome arrives once: of a signal and its timeout, one.
 -- Returns true when this call delivered.
 --- @include fx
 --- @include keys
 --- @include append
 --- @include now
+--- @include unqueue
 local INLINE_HINT = 16384
 
 -- How many ms something has taken that began then, as text; '' where it is not known (an earlier version wrote no time).
 function fx.took(since) return since ~= '' and string.format('%.0f', math.max(0, now_n - since)) or '' end
 
--- Take the timer or the place in a signal's line away from a wait that is over.
-function fx.disarm(dim, job, pos, wait)
+-- Take the timer or the place in a signal's line away from a wait that is over; when all is over, work nobody has begun.
+function fx.disarm(dim, job, pos, wait, is_end)
   local kind, partition, timer, since, name = string.match(wait, '^(%S+) (%S+) (%d)/?(%d*) (.*)$')
   local member = ' ' .. pos .. ' ' .. dim .. ' ' .. job
   if timer == '1' or timer == '3' then redis.call('ZREM', base .. 'timers', 'd' .. member) end
   if timer == '2' or timer == '3' then redis.call('ZREM', base .. 'timers', 'e' .. member) end
   if kind == 'wait' then fx.send(partition, { 'unwait', name, here .. ' ' .. pos .. ' ' .. dim .. ' ' .. job }) end
+  if kind == 'reply' and is_end and string.find(partition, '-', 1, true) then fx.unqueue(name, 'q' .. partition) end
   if kind == 'any' then
     local partitions = string.gmatch(partition, '%d+')
     for key in string.gmatch(name, '[^\31]+') do

@@ -48,7 +48,7 @@ function fx.loose_ends(dim, job, header)
     local mark, name = string.sub(all[i], 1, 2), string.sub(all[i], 3)
     if mark == 'w:' then
       redis.call('HDEL', header, all[i])
-      fx.disarm(dim, job, name, all[i + 1])
+      fx.disarm(dim, job, name, all[i + 1], true)
     elseif mark == 'k:' then
       hooks[#hooks + 1] = name
     elseif mark == 'c:' then
@@ -87,7 +87,7 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave
   if h[5] then hooks, children, remains = fx.loose_ends(dim, job, header) end
   local ttl = ttl_override ~= '' and ttl_override or h[2]
   if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], run) end
-  if h[8] then payload = fx.graph_end(job, status, code, payload, h[8]) end
+  if h[8] then payload = fx.graph_end(job, status, code, payload, h[8], problem) end
   redis.call('HSET', header, 'status', status, 'code', code, 'ended', now)
   if #payload <= COMPACT then
     redis.call('HSET', header, 'result', payload)

@@ -4,10 +4,13 @@
 --   'e'  its error, JSON        the rest: activities, ledgers, markers; see docs/keyspace.md
 -- A job is a graph's if its header has a field `graph`: the topic it publishes to, or '' for none.
 --- @include fx
---- @include pack
+--- @include watch
 local INTERRUPTED = -1000000000
 local WHOLE_STATE = 256 -- fields; a job with more of them has the rest asked for by name
-local PUBLISHED_KEPT = 10000
+
+local function json_text(text)
+  return '"' .. string.gsub(text, '[%c"\\]', function(c) return string.format('\\u%04x', string.byte(c)) end) .. '"'
+end
 
 function fx.graph_key(job) return base .. 'g:' .. job end
 
@@ -16,24 +19,23 @@ function fx.graph_output(job)
   local s = redis.call('HMGET', fx.graph_key(job), '#', 'u', ':', 'e', '$')
   if not s[1] then return nil end
   local text = '{"metadata":' .. s[1] .. ',"ju":"' .. (s[2] or '') .. '","js":' .. (s[3] or '0')
-  if s[4] then text = text .. ',"err":"' .. string.gsub(s[4], '[\\"]', '\\%0') .. '"' end
+  if s[4] then text = text .. ',"err":' .. json_text(s[4]) end
   text = text .. '}'
   if s[5] then text = text .. ',"data":' .. s[5] end
   return text .. '}', s[4]
 end
 
--- Tell those who subscribe to an app: while there are any, what is published is kept for them to read.
---   topic    what it was published under          channel  the same and the job's id: what subscriptions match
+-- Tell those who subscribe to an app what a job of it came to: as a change of "out/<app>", so that nothing is missed.
 function fx.graph_publish(job, topic, output)
   local app, id = string.match(job, '^([^:]*):(.*)$')
-  if redis.call('EXISTS', base .. 'gw:' .. app) == 0 then return end
-  redis.call('XADD', base .. 'gs:' .. app, 'MAXLEN', '~', PUBLISHED_KEPT, '*', 't', topic, 'j', id, 'o', output)
-  redis.call('PUBLISH', base .. 'published:' .. app, '')
+  local entity = 'out/' .. app
+  local epoch = redis.call('HGET', base .. 'watch:' .. entity, 'epoch')
+  if epoch then fx.tell_watchers(entity, epoch, { '_id', id, 't', topic, 'o', output }) end
 end
 
 -- The end of a graph job, whoever ended it: its output takes the place of the payload. With code err that is the error
 -- with the output beside it, so that who knows nothing of graphs reads it as any failure.
-function fx.graph_end(job, status, code, payload, topic)
+function fx.graph_end(job, status, code, payload, topic, problem)
   local key = fx.graph_key(job)
   if status == 'interrupted' then redis.call('HINCRBY', key, ':', INTERRUPTED) end
   if code == 'err' and redis.call('HEXISTS', key, 'e') == 0 then redis.call('HSET', key, 'e', payload) end
@@ -42,8 +44,9 @@ function fx.graph_end(job, status, code, payload, topic)
   if topic ~= '' then fx.graph_publish(job, topic, output) end
   if code ~= 'err' then return output end
   local inner = string.match(problem, '^{(.*)}$') or ''
-  local type = status == 'interrupted' and 'JobInterrupted' or 'GraphFailed'
-  if not string.find(inner, '"type":', 1, true) then inner = inner .. ',"type":"' .. type .. '"' end
+  if not string.find(inner, '"type":', 1, true) then
+    inner = inner .. (status == 'interrupted' and ',"type":"JobInterrupted","reason":' .. json_text(problem) or ',"type":"GraphFailed"')
+  end
   if not string.find(inner, '"attempts":', 1, true) then inner = inner .. ',"attempts":1,"traceback":""' end
   return '{' .. inner .. ',' .. string.sub(output, 2)
 end

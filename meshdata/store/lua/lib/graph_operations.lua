@@ -15,10 +15,9 @@ end
 
 -- work for a worker: position, topic, body. Its replies are taken until the activity is closed.
 function graph_operations.work(a, dim, job)
-  local header = header_key(dim, job)
-  redis.call('HSETNX', header, 'w:' .. a[1], 'reply ' .. here .. ' 0/' .. now .. ' ' .. a[2])
-  redis.call('HSET', header, 'loose', '1')
-  redis.call('XADD', base .. 'q:' .. a[2], '*', 'a', dim .. ' ' .. job, 'p', a[1], 'b', a[3])
+  local message = redis.call('XADD', base .. 'q:' .. a[2], '*', 'a', dim .. ' ' .. job, 'p', a[1], 'b', a[3])
+  local wait = 'reply ' .. message .. ' 0/' .. now .. ' ' .. a[2]
+  redis.call('HSET', header_key(dim, job), 'w:' .. a[1], wait, 'loose', '1')
 end
 
 -- an effect on something else, which answers nobody: partition, verb, arguments
@@ -27,7 +26,7 @@ function graph_operations.send(a)
   fx.send(partition, a)
 end
 
--- fields of the job's record: names and values in turn
+-- fields of the job's record: how many, then names and values in turn
 function graph_operations.record(a, dim, job)
   fx.change_record(job, 'set', a, 'running')
 end

@@ -4,22 +4,13 @@
 --- @include fx
 --- @include keys
 --- @include ended
-
--- A run that ends before anybody began it: its message goes too, so that nobody begins it after all.
-local function unqueue(topic, message)
-  local stream = base .. string.sub(message, 1, 1) .. ':' .. topic
-  local id = string.sub(message, 2)
-  redis.pcall('XACK', stream, 'g', id)
-  redis.call('XDEL', stream, id)
-  local groups = redis.pcall('XINFO', 'GROUPS', stream)
-  if #groups == 0 and not groups.err and redis.call('XLEN', stream) == 0 then redis.call('DEL', stream) end
-end
+--- @include unqueue
 
 function fx.revoke(dim, job)
   local header = header_key(dim, job)
   local h = redis.call('HMGET', header, 'owner', 'status', 'topic', 'message')
   local owner = h[1]
-  if h[2] == 'queued' and h[4] then unqueue(h[3], h[4]) end
+  if h[2] == 'queued' and h[4] then fx.unqueue(h[3], h[4]) end
   if h[2] == 'parked' then redis.call('SREM', base .. 'parked:' .. h[3], dim .. ' ' .. job) end
   -- %.0f, because .. writes a number of so many digits as 1.79e+15
   local fence = string.format('%.0f', redis.call('HINCRBY', header, 'fence', 1))

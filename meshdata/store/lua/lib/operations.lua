@@ -142,7 +142,7 @@ function operations.cancel(a, dim, job)
   local wait = redis.call('HGET', header, 'w:' .. a[1])
   if not wait then return end
   redis.call('HDEL', header, 'w:' .. a[1])
-  fx.disarm(dim, job, a[1], wait)
+  fx.disarm(dim, job, a[1], wait, true)
 end
 
 function fx.operate(name, arguments, dim, job) return operations[name](arguments, dim, job) end
