@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from meshdata.errors import RetryAfter
     from meshdata.mesh import MeshData
     from meshdata.meshcall import MeshCall
+    from meshdata.meshos import MeshOS
     from meshdata.workflow.activity import activity
 
-__all__ = ["MeshCall", "MeshData", "MeshFlow", "RetryAfter", "RetryPolicy", "activity", "workflow"]
+__all__ = ["MeshCall", "MeshData", "MeshFlow", "MeshOS", "RetryAfter", "RetryPolicy", "activity", "workflow"]
 
 # Each name is imported when it is first asked for: a module with activities alone does not load the whole house.
 _HOMES = {
     "MeshCall": "meshdata.meshcall",
     "MeshData": "meshdata.mesh",
+    "MeshOS": "meshdata.meshos",
     "RetryAfter": "meshdata.errors",
     "RetryPolicy": "meshdata.engine.policy",
     "activity": "meshdata.workflow.activity",

@@ -126,8 +126,10 @@ class EntityNotFound(UsageError):
 
     code = CODE_NOT_FOUND
 
-    def __init__(self, entity: str) -> None:
-        super().__init__(f"No function is connected to {entity!r}; connect one first, or check the spelling.")
+    def __init__(self, entity: str, message: str = "") -> None:
+        super().__init__(
+            message or f"No function is connected to {entity!r}; connect one first, or check the spelling."
+        )
         self.entity = entity
 
 

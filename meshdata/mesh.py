@@ -26,6 +26,7 @@ from meshdata.engine.leases import Leases
 from meshdata.engine.policy import RetryPolicy
 from meshdata.engine.router import Router
 from meshdata.engine.scheduler import Scheduler
+from meshdata.entity.classes import Classes, Registration, ServableClass
 from meshdata.entity.entity import Entity
 from meshdata.entity.record import Records
 from meshdata.entity.registry import Connected, Registry
@@ -147,6 +148,7 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         self._clock = clock
         self.process = f"{check_entity(name, argument='name') if name else 'p'}-{secrets.token_hex(5)}"
         self._registry = Registry()
+        self._classes = Classes(self._registry)
         self._joined: dict[str, asyncio.Task[None]] = {}
         self._serving = False
         self._open = False
@@ -227,6 +229,8 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         self._serve_lock = asyncio.Lock()
         for connected in list(self._registry.functions.values()):
             await self._serve(connected)
+        for key in list(self._classes.served):
+            await self._serve_class(key)
 
     async def close(self, drain: Duration = 10) -> None:
         """Stop taking work, let what is under way end for at most `drain`, hand the rest over, disconnect."""
@@ -379,6 +383,32 @@ class MeshData(RecordVerbs, ScheduleVerbs):
             return self.connect(name, target, **options)
 
         return connect
+
+    def register(self, *classes: ServableClass, serve: bool = True) -> Registration:
+        """Take in `MeshOS` classes: serve their methods, keep the index of their records, answer their verbs.
+
+        Args:
+            serve: False only answers their verbs: what is called is done by processes that serve them.
+
+        Returns:
+            What may be awaited, to be sure that they are served.
+
+        Raises:
+            InvalidOptions: something of a class is another's here, see `meshdata.meshos`.
+        """
+        check_flags(serve=serve)
+        keys = [self._classes.take(one.__mesh_kind__(self), serve=serve) for one in classes]
+        if self._open and serve:
+            loop = asyncio.get_running_loop()
+            self._joined |= {key: loop.create_task(self._serve_class(key)) for key in keys}
+        return Registration(self.served, keys)
+
+    async def _serve_class(self, key: str) -> None:
+        kind = self._classes.served[key]
+        for connected in kind.functions:
+            await self._serve(connected)
+        if self._store.has_search:
+            await Index(self._store).follow(self._registry.schemas[kind.entity])
 
     async def served(self, name: str) -> None:
         """Wait until this process serves an entity it has connected."""

@@ -48,10 +48,9 @@ class Records:
             raise RecordNotFound(entity, id)
         return self._registry.named(entity, names, stored)
 
-    async def instance(self, entity: str, id: str) -> BaseModel:
+    async def instance(self, schema: Schema[Any], id: str) -> BaseModel:
         """The whole record, as an instance of its model."""
-        schema = self._registry.schemas[entity]
-        made: BaseModel = schema.instance(await self.raw(entity, id))
+        made: BaseModel = schema.instance(await self.raw(schema.entity, id))
         return made
 
     async def all(self, entity: str, id: str) -> dict[str, Any]:

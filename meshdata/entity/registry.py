@@ -22,7 +22,11 @@ from meshdata.workflow.state import checked_field
 
 @dataclass(slots=True)
 class Connected:
-    """One function served under a name."""
+    """One function served under a name.
+
+    Attributes:
+        entity: whose jobs its runs are, where it is not that of its own name: a method's.
+    """
 
     name: str
     function: Function
@@ -31,6 +35,7 @@ class Connected:
     retry: RetryPolicy | None = None
     concurrency: int | None = None
     served: Served = field(default_factory=Served)
+    entity: str = ""
 
     @property
     def topic(self) -> str:
@@ -40,7 +45,7 @@ class Connected:
     @property
     def home(self) -> Home:
         """Where its calls go."""
-        return Home(self.name, self.name, self.topic, self.served.decode, self.function)
+        return Home(self.entity or self.name, self.name, self.topic, self.served.decode, self.function)
 
 
 class Registry:
@@ -49,6 +54,7 @@ class Registry:
     def __init__(self) -> None:
         self.functions: dict[str, Connected] = {}
         self.schemas: dict[str, Schema[Any]] = {}
+        self._shared: dict[str, Schema[Any]] = {}
         self._partitions = 1
 
     def connect(
@@ -81,6 +87,23 @@ class Registry:
             self.learn(model, name)
         return one
 
+    def add(self, method: Connected) -> None:
+        """Take in a method of a class; versions of a class have methods of the same names, on topics of their own.
+
+        Raises:
+            InvalidOptions: the name is taken by another function.
+        """
+        known = self.functions.setdefault(method.topic, method)
+        if known.function.fn is not method.function.fn:
+            raise InvalidOptions(
+                f"{method.topic!r} is connected to {known.function.name}; one name stands for one function",
+                argument="classes",
+            )
+
+    def share(self, model: type[Any], entity: str) -> None:
+        """Take in what several models of one entity's records have in common: the fields of all of them."""
+        self._shared[entity] = self.schemas[entity] = schema_of(model, entity)
+
     def learn(self, model: type[Any], entity: str | None = None) -> Schema[Any]:
         """Take in the model of an entity's records."""
         if entity is None and not getattr(model, "__entity__", ""):
@@ -90,7 +113,9 @@ class Registry:
                 return known[0]
         schema = schema_of(model, entity)
         self._check_unique(schema)
-        self.schemas[schema.entity] = schema
+        shared = self._shared.get(schema.entity)
+        if shared is None or not schema.fields.keys() <= shared.fields.keys():
+            self.schemas[schema.entity] = schema
         return schema
 
     def spread_over(self, partitions: int) -> None:

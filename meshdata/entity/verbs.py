@@ -51,7 +51,7 @@ class RecordVerbs:
         """
         records = _records(self)
         if isinstance(entity, type) and not names:
-            return await records.instance(_name(self, entity), id)
+            return await records.instance(self._registry.learn(entity), id)
         return await records.get(_name(self, entity), id, names)
 
     async def all(self: _Door, entity: Kind, id: str) -> dict[str, Any]:

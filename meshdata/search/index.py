@@ -108,6 +108,16 @@ class Index:
             logger.info("index in use", extra={"entity": schema.entity, "version": schema.version})
         return built or swapped
 
+    async def follow(self, schema: Schema[Any]) -> None:
+        """`create` for a process that serves: one whose code is older than the index serves on, with a warning."""
+        try:
+            await self.create(schema)
+        except IndexOutdated as problem:
+            logger.warning(
+                "the index was made by newer code, and lacks fields that this code asks for",
+                extra={"entity": schema.entity, "missing": problem.missing},
+            )
+
     async def swap(self, schema: Schema[Any]) -> bool:
         """Make queries use the index that `create(hold=True)` built. Returns whether they did not already.
 

@@ -15,6 +15,9 @@ from pydantic import BaseModel
 ORIGIN = "_meshdata_origin"
 """Its name there."""
 
+PLACE = "_meshdata_place"
+"""The name of what an object of a `MeshOS` class keeps likewise: the mesh it belongs to, the job it stands for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:

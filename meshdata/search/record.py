@@ -35,7 +35,7 @@ meta = Meta()
 """`meta.status == "failed"`: conditions on system fields for models that are no `Record`, and for none at all."""
 
 
-class _RecordType(ModelMetaclass):
+class RecordType(ModelMetaclass):
     """Answers `User.plan` with an expression. Instances are plain pydantic: they never come here."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
@@ -67,7 +67,7 @@ class _RecordType(ModelMetaclass):
             return super().__getattr__(name)
 
 
-class Record(BaseModel, metaclass=_RecordType):
+class Record(BaseModel, metaclass=RecordType):
     """A model of an entity's records: `class User(Record, entity="user")`."""
 
     __entity__: ClassVar[str] = ""

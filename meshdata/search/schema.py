@@ -19,7 +19,7 @@ from meshdata.search.codec import LOOSE, bare, codec_of, untyped_to_hash
 from meshdata.search.column import Column, attribute_of, column
 from meshdata.search.fields import SEPARATOR, Geo, Numeric, Option, Tag, Text
 from meshdata.search.layout import MARK, Group, Layout, key_of, lay_out, part_of
-from meshdata.search.origin import ORIGIN, Origin, remember
+from meshdata.search.origin import ORIGIN, PLACE, Origin, remember
 from meshdata.values import check_entity, from_json
 
 M = TypeVar("M", bound=BaseModel)
@@ -122,6 +122,7 @@ class Schema(Generic[M]):
         if isinstance(value, BaseModel):
             values = value.__dict__ | (value.__pydantic_extra__ or {})
             values.pop(ORIGIN, None)
+            values.pop(PLACE, None)
         elif partial or self.model is None:
             self.check_names(value, id)
             values = {name: self._checked(name, part, id) for name, part in value.items()}

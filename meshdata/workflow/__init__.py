@@ -11,10 +11,11 @@ from typing import Any
 
 from meshdata.workflow.activity import activity, proxy, proxy_activities
 from meshdata.workflow.cancel import cancel, shield
-from meshdata.workflow.child import exec_child, hook, interrupt, start_child
+from meshdata.workflow.child import exec_child, interrupt, start_child
 from meshdata.workflow.emit import emit, enrich, trace
 from meshdata.workflow.interceptor import Execution, Interceptor, Outbound
 from meshdata.workflow.log import logger
+from meshdata.workflow.method import hook, run
 from meshdata.workflow.once import get_context, info, now, once, random, uuid
 from meshdata.workflow.patch import deprecate_patch, patched
 from meshdata.workflow.renewal import continue_as_new
@@ -49,6 +50,7 @@ __all__ = [
     "proxy",
     "proxy_activities",
     "random",
+    "run",
     "saga",
     "search",
     "shield",

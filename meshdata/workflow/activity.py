@@ -8,7 +8,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
-from typing import Any, Final, Generic, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 
 from meshdata.engine.policy import ONCE, RetryPolicy
 from meshdata.errors import InvalidOptions, StoreError
@@ -25,7 +25,9 @@ from meshdata.workflow.runner import Run
 logger = get_logger(__name__)
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 class Activity(Generic[P, R]):
@@ -68,8 +70,14 @@ class Activity(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<activity {self.name}>"
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self.__call__, instance)  # type: ignore[arg-type]  # P begins with self here
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(
+        self: "Activity[Concatenate[S, Q], R]", instance: S, owner: type | None = None
+    ) -> Callable[Q, Coroutine[Any, Any, R]]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self.__call__, instance)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         if running() is None:

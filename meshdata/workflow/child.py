@@ -1,6 +1,7 @@
 """Other jobs from inside a workflow: children, hooks, interrupts. Each has its effect once, together with its entry."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, Unpack, overload
 
 from meshdata.engine.policy import RetryPolicy
@@ -10,7 +11,7 @@ from meshdata.values import Duration, check_entity, check_id, duration_ms, from_
 from meshdata.workflow.call import Call, durable, failure_as_value
 from meshdata.workflow.context import current_path, current_run
 from meshdata.workflow.function import Function
-from meshdata.workflow.home import Home
+from meshdata.workflow.home import Home, topic_of
 from meshdata.workflow.request import check_reason, end_from_outside
 from meshdata.workflow.runner import Run
 from meshdata.workflow.starting import (
@@ -24,7 +25,7 @@ from meshdata.workflow.starting import (
 )
 
 R = TypeVar("R")
-Target = str | Callable[..., Any]
+Target = str | Callable[..., Any] | Home
 
 
 def start_body(
@@ -90,7 +91,10 @@ def ttl_text(ttl: Duration | None) -> str:
 
 
 def home_of(target: Target, run: Run, queue: str | None = None, *, argument: str = "target") -> Home:
-    """Where calls of a target go: a name, something that has one, or a function."""
+    """Where calls of a target go: a name, something that has one, a function, or a method that knows its home."""
+    placed = target if isinstance(target, Home) else getattr(target, "home", None)
+    if isinstance(placed, Home):
+        return placed if queue is None else replace(placed, topic=topic_of(placed.name, queue))
     service = run.service
     return run.host.homes.find(target, caller=service.home, caller_queue=service.queue, queue=queue, argument=argument)
 
@@ -160,7 +164,7 @@ def exec_child(
 ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
 @overload
 def exec_child(
-    target: str, args: Sequence[Any] = (), *, kwargs: Mapping[str, Any] | None = None,
+    target: str | Home, args: Sequence[Any] = (), *, kwargs: Mapping[str, Any] | None = None,
     **options: Unpack[ChildOptions],
 ) -> Coroutine[Any, Any, Any]: ...  # fmt: skip
 @overload

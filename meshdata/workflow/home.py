@@ -29,6 +29,10 @@ class Home:
     decode: Callable[[bytes], Any] = from_json
     function: Function | None = None
 
+    def of(self, entity: str) -> "Home":
+        """The same function for jobs of another entity."""
+        return replace(self, entity=entity)
+
 
 def topic_of(name: str, queue: str | None) -> str:
     """The topic of a function: its name, under its queue if it has one of its own.
