@@ -119,7 +119,7 @@ class MeshOS(Record, metaclass=MeshOSType):
         """Serve the class, and let its verbs work: `async with Order.served(mesh):`.
 
         Args:
-            mesh: an open mesh, which its owner closes, and which serves until then; or what `MeshData` takes to open one.
+            mesh: an open one, which its owner closes, and which serves till then, or what `MeshData` takes.
             options: of that `MeshData`.
         """
         opening = Opening(mesh, **options)

@@ -1,4 +1,4 @@
-"""Classes of entities: their methods as workflows, hooks and activities, their records, on one partition and on four."""
+"""Classes of entities: their methods as workflows, hooks and activities, and their records."""
 
 from __future__ import annotations
 

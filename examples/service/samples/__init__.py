@@ -1,1 +1,1 @@
-"""Classes of the older samples, one module each: `await howdy.run(mesh)` serves its class and gives the sample's answer."""
+"""Classes of the older samples, a module each: `await howdy.run(mesh)` serves its class and gives its answer."""

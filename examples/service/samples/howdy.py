@@ -4,8 +4,8 @@ from meshdata import MeshData, MeshOS
 
 
 class Howdy(MeshOS, entity="howdy", ttl="1 minute"):
-    workflow_functions = ["ciao"]
-    proxy_functions = ["howdy"]
+    workflow_functions = ("ciao",)
+    proxy_functions = ("howdy",)
 
     async def ciao(self, name: str) -> str:
         return await self.howdy(name)
