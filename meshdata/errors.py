@@ -33,6 +33,7 @@ MeshError
 │   ├── QueryInvalid      400
 │   └── SearchUnavailable the server has no search module
 └── MeshTimeout           504  also a TimeoutError
+    └── NotConnected      504  nobody serves what was called; has `.topic`
 Fatal(Exception)          raised by users: do not retry
 RetryAfter(Exception)     raised by users: retry, but not before so long
 Suspended(BaseException)  thrown into a run that is dropped from memory; never an error, not for users to catch
@@ -506,6 +507,20 @@ class MeshTimeout(MeshError, TimeoutError):
         super().__init__(message or (f"Job {job_id!r} gave no result{waited}." if job_id else f"No answer{waited}."))
         self.job_id = job_id
         self.timeout_s = timeout_s
+
+
+class NotConnected(MeshTimeout):
+    """Nobody answered a call in time because no living process serves its topic; `.topic` is that."""
+
+    def __init__(self, topic: str, *, timeout_s: float | None = None, fate: str = "") -> None:
+        within = "" if timeout_s is None else f" within {timeout_s:g} s"
+        then = f"; {fate}" if fate else ""
+        super().__init__(
+            f"Nobody serves {topic!r}: no process was connected to it{within}{then}. Connect a function to it in a "
+            "process of this namespace, or check the spelling.",
+            timeout_s=timeout_s,
+        )
+        self.topic = topic
 
 
 # --- control flow -----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from meshdata.call.caller import Caller
 from meshdata.call.cancel import cancel_run
 from meshdata.call.export import export as export_job
 from meshdata.call.handle import Handle, HookHandle
+from meshdata.call.kept import KeptCalls
 from meshdata.call.options import check_flags, job_of, refuse_unknown, seconds
 from meshdata.call.outcome import value_of
 from meshdata.call.schedules import Schedules
@@ -23,6 +24,7 @@ from meshdata.engine.bus import Bus, Callback, Subscription
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import Health, JobInfo, job_info
 from meshdata.engine.leases import Leases
+from meshdata.engine.near import Near
 from meshdata.engine.policy import RetryPolicy
 from meshdata.engine.router import Router
 from meshdata.engine.scheduler import Scheduler
@@ -212,6 +214,8 @@ class MeshData(RecordVerbs, ScheduleVerbs):
             block_ms=max(1, int(look_s * 500)),
         )  # fmt: skip
         self._caller = Caller(self._engine, self._registry.seeds)
+        self._near = Near(self._store)
+        self._calls = KeptCalls(self._engine, self._near)
         self._schedules = Schedules(self._engine, self._caller)
         self._scheduler = Scheduler(self._store, look_s=look_s, on_due=self._schedules.due)
         self._records = Records(self._store, self._registry)
@@ -252,6 +256,7 @@ class MeshData(RecordVerbs, ScheduleVerbs):
                 logger.warning("leaving failed; others take over when the life sign lapses", exc_info=True)
             self._serving = False
         await self._bus.close()
+        await self._near.close()
         await self._engine.close()
         await self._host.close()
         self._stop_following()
@@ -298,6 +303,12 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         """What jobs are awaited by, for the other doors of the house; no promise to users."""
         self._need_open()
         return self._engine
+
+    @property
+    def calls(self) -> KeptCalls:
+        """What calls without a job, for the door of calls; no promise to users."""
+        self._need_open()
+        return self._calls
 
     @property
     def registry(self) -> Registry:

@@ -63,6 +63,8 @@ def drop(place: Place, number: str) -> int:
 
 
 def _what(letter: dead.DeadLetter) -> str:
+    if letter.dimension == "x":
+        return f"call of {letter.topic}"
     if letter.position:
         return f"activity at {letter.position}"
     return "workflow" if letter.dimension == "0" else f"hook {letter.name}"

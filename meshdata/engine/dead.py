@@ -70,6 +70,11 @@ async def requeue(store: Store, number: str) -> str:
         JobError: it is an activity's work, whose workflow was told of the failure; or it ended well meanwhile.
     """
     found = await letter(store, number)
+    if found.dimension == "x":
+        raise JobError(
+            f"{number} is a call of {found.topic}; whoever awaited it was told that it failed. Drop it",
+            job_id=found.job,
+        )
     if found.position:
         raise JobError(
             f"{number} is the work of an activity; {found.job} was told that it failed, and has gone on. Drop it",

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from meshdata.engine.calls import Calls
 from meshdata.engine.hints import Hint, parse
 from meshdata.engine.waiters import Waiters
 from meshdata.errors import MeshTimeout
@@ -26,6 +27,7 @@ class Engine:
     def __init__(self, store: Store, *, reconcile_s: float) -> None:
         self.store = store
         self.waiters = Waiters(self._ask)
+        self.calls = Calls(store, self.waiters)
         self.on_run_hint: Callable[[Hint], None] | None = None
         self._reconcile_s = reconcile_s
         self._reconciler: asyncio.Task[None] | None = None
@@ -43,6 +45,7 @@ class Engine:
     async def close(self) -> None:
         """Stop listening."""
         self.waiters.close()
+        await self.calls.close()
         if self._reconciler is not None:
             self._reconciler.cancel()
             await asyncio.gather(self._reconciler, return_exceptions=True)
@@ -71,6 +74,8 @@ class Engine:
                 await self.waiters.reconcile()
 
     async def _ask(self, run: str) -> Outcome:
+        if run.startswith("x "):
+            return await self.store.calls.awaited(run)
         return await self.store.result(run, waiter=self.store.process)
 
     # --- jobs ---------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from meshdata.errors import StoreError
-from meshdata.store.messages import Claim
+from meshdata.store.messages import Asked, Claim
 from meshdata.store.reader import GRACE_S, GroupsGone, Read, Reader
 from meshdata.store.store import Store
 
@@ -32,7 +32,8 @@ UNBLOCK_PAUSES_S: Final = (0.002, 0.05)
 
 @dataclass(slots=True)
 class Message:
-    """One message: a run to begin (has a body) or go on with (has none), or another's activity (has a position)."""
+    """One message: a run to begin (has a body) or go on with (has none), another's activity (has a position), or a call
+    without a job (has what is asked)."""
 
     topic: str
     partition: int
@@ -42,6 +43,7 @@ class Message:
     ms: int = 0
     again: bool = False
     """It may have been handed over before: it was read before the connection broke, and is not consumed."""
+    asked: Asked | None = None
 
 
 Handler = Callable[[Message], None]
@@ -278,7 +280,7 @@ class Router:
         *,
         again: bool = False,
     ) -> None:
-        run = data.get(b"r") or data.get(b"a")
+        run = data.get(b"r") or data.get(b"a") or data.get(b"x")
         handler = self._handlers.get(topic)
         if run is None or handler is None:
             logger.error("a message that cannot be read was left pending", extra={"stream": stream})
@@ -286,7 +288,15 @@ class Router:
         claim = Claim(run.decode(), data.get(b"f", b"").decode(), stream, number)
         position, ms = data.get(b"p", b"").decode(), int(data.get(b"t", 0))
         try:
-            handler(Message(topic, partition, claim, data.get(b"b"), position, ms, again))
+            handler(Message(topic, partition, claim, data.get(b"b"), position, ms, again, _asked(data)))
         except Exception:
             # One message must not cost the others of its batch; it stays pending, and goes to whoever takes over.
             logger.exception("a message could not be handed over", extra={"run": claim.run})
+
+
+def _asked(data: dict[bytes, bytes]) -> Asked | None:
+    call = data.get(b"x")
+    if call is None:
+        return None
+    entry, waiter = data.get(b"e", b"").decode(), data.get(b"w", b"").decode()
+    return Asked(call.decode(), waiter, entry, data.get(b"o", b""), int(data.get(b"d") or 0))

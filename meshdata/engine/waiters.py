@@ -44,6 +44,10 @@ class Waiters:
         future.add_done_callback(lambda _: self.forget(run, future))
         return future
 
+    def has(self, run: str) -> bool:
+        """Whether somebody here awaits the run."""
+        return run in self._futures
+
     def forget(self, run: str, future: asyncio.Future[Outcome]) -> None:
         """The caller is gone, with its answer or without."""
         futures = self._futures.get(run)

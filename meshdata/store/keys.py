@@ -51,6 +51,14 @@ class Keys:
         """The state of a graph job."""
         return f"{self._bases[self.partition(job)]}g:{job}"
 
+    def header(self, job: str) -> str:
+        """The header of a job."""
+        return f"{self._bases[self.partition(job)]}j:{job}"
+
+    def entry(self, entry: str) -> str:
+        """What keeps the answer of a call; `entry` is "<topic>:<id>"."""
+        return f"{self._bases[self.partition(entry)]}e:{entry}"
+
     def record_prefix(self, partition: int, entity: str) -> str:
         """What every record key of an entity begins with in a partition; the prefix of its index."""
         return f"{self._bases[partition]}r:{entity}:"

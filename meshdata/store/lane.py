@@ -126,6 +126,7 @@ class Lane(asyncio.Protocol):
         "connected",
         "name",
         "on_connect",
+        "on_lost",
         "on_push",
     )
 
@@ -159,6 +160,7 @@ class Lane(asyncio.Protocol):
         self.name = name
         self.connected = False
         self.on_connect: list[Callable[[], Awaitable[None]]] = []
+        self.on_lost: list[Callable[[], None]] = []
         self.on_push: Callable[[list[Any]], None] | None = None
         self._out: list[bytes] = []
         self._waiting: deque[asyncio.Future[Any]] = deque()
@@ -468,6 +470,7 @@ class Lane(asyncio.Protocol):
             return
         self.connected = False
         self._ready.clear()
+        self._tell_lost()
         self._failure = self._failure or StoreUnavailable(f"The connection was given up: {reason}.")
         self._transport.abort()
 
@@ -475,6 +478,7 @@ class Lane(asyncio.Protocol):
         """Fail what waits and start to reconnect; called by the transport, once per connection."""
         self.connected = False
         self._ready.clear()
+        self._tell_lost()
         self._transport = self._opened = None
         self._failure = self._failure or exc or StoreUnavailable("The server closed the connection.")
         self.resume_writing()
@@ -489,6 +493,10 @@ class Lane(asyncio.Protocol):
         elif self._reconnecting is None and self._established:
             logger.warning("The connection to Redis was lost.", extra={"lane": self.name, "reason": str(self._failure)})
             self._reconnecting = self._loop.create_task(self._reconnect(), name=f"reconnect {self.name}")
+
+    def _tell_lost(self) -> None:
+        for callback in self.on_lost:
+            callback()
 
     def _fail_waiting(self) -> None:
         waiting, self._waiting = self._waiting, deque()

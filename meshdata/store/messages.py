@@ -122,6 +122,22 @@ class Claim:
     message: bytes = b""
 
 
+class Asked(NamedTuple):
+    """A call without a job, as its message has it.
+
+    Attributes:
+        call: its id; waiter: the process that awaits it, "" where its entry knows.
+        entry: what keeps the answer, "" for nothing; policy: how, for `lua/answer.lua`.
+        till_ms: when nobody awaits it any more, ms since 1970; 0 for never.
+    """
+
+    call: str
+    waiter: str
+    entry: str
+    policy: bytes
+    till_ms: int
+
+
 def texts(packed: bytes) -> list[str]:
     """A list of texts as scripts pack it: "<length>:<bytes>" each."""
     found = []

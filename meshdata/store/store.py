@@ -21,6 +21,7 @@ from meshdata.errors import (
     StoreUnavailable,
 )
 from meshdata.store import scripts
+from meshdata.store.calls import CallScripts
 from meshdata.store.changes import Changes, Place
 from meshdata.store.crash import crash_points
 from meshdata.store.graphs import Graphs
@@ -67,6 +68,7 @@ class Store(ScheduleScripts):
         self._outbox = Outbox(self)
         self.changes = Changes(self)
         self.graphs = Graphs(self)
+        self.calls = CallScripts(self)
 
     @classmethod
     async def open(

@@ -22,6 +22,7 @@ from meshdata.store.messages import Argument, Claim, Leased
 from meshdata.store.store import Store
 from meshdata.values import from_json
 from meshdata.workflow.activity import attempt_for_another
+from meshdata.workflow.answers import Answers
 from meshdata.workflow.ending import Endings
 from meshdata.workflow.function import Function, contained
 from meshdata.workflow.home import Home, Homes
@@ -112,6 +113,9 @@ class Host:
         self._workflow_threads = Threads(lambda run: self.spawn(self.suspend(run)))
         self._closing = False
         self._endings = Endings(store, self.spawn, self._let_go)
+        self._answers = Answers(
+            store, spawn=self.spawn, surely=self._endings.surely, in_thread=self.in_thread, interceptors=interceptors
+        )
         self._working = 0
         self._at_work: set[Claim] = set()  # messages that are worked on, and are no resident run's
         self._backlog: deque[Message] = deque()  # read by several partitions' readers for the same free slot
@@ -175,6 +179,11 @@ class Host:
         if message.position:
             self._take_slot(service)
             self.spawn(self._run_for_another(message))
+            return
+        if message.asked is not None:
+            self._take_slot(service)
+            self._at_work.add(message.claim)
+            self._answers.begin(message, message.asked, service.function, partial(self._answered, message))
             return
         resident = self.runs.get(message.claim.run)
         if resident is not None:
@@ -471,6 +480,10 @@ class Host:
         finally:
             self._at_work.discard(claim)
             self._release_slot(service)
+
+    def _answered(self, message: Message) -> None:
+        self._at_work.discard(message.claim)
+        self._release_slot(self.services[message.topic])
 
     # --- residence ----------------------------------------------------------------------------------------------------
 

@@ -94,6 +94,7 @@ ERRORS = [
     "MESSAGE_LIMIT",
     "MeshError",
     "MeshTimeout",
+    "NotConnected",
     "NotInWorkflow",
     "QueryInvalid",
     "RecordExists",

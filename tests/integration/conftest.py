@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 import redis
 
-from meshdata import MeshData
+from meshdata import MeshCall, MeshData
 
 
 class OpenMesh(Protocol):
@@ -41,6 +41,19 @@ async def open_mesh(redis_url: str, namespace: str, partitions: int, no_leaks: s
 async def mesh(open_mesh: OpenMesh) -> MeshData:
     """One mesh."""
     return await open_mesh()
+
+
+OpenCall = Callable[..., Awaitable[MeshCall]]
+
+
+@pytest.fixture
+async def open_call(open_mesh: OpenMesh) -> OpenCall:
+    """Any number of doors to calls on one namespace, each a process of its own."""
+
+    async def open_one(**options: Any) -> MeshCall:
+        return MeshCall(await open_mesh(**options))
+
+    return open_one
 
 
 @pytest.fixture

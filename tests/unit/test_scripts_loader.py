@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from meshdata.store import scripts
+from meshdata.store.calls import CallScripts
 from meshdata.store.graphs import Graphs
 from meshdata.store.scripts import ScriptSource
 from meshdata.store.store import Store
@@ -148,7 +149,7 @@ def test_each_head_says_what_is_promised(name: str) -> None:
 
 def test_every_script_is_called_by_the_store_and_every_call_has_a_script() -> None:
     bases = [base for base in Store.__mro__ if base.__module__.startswith("meshdata.")]
-    source = "".join(inspect.getsource(base) for base in [*bases, Graphs])
+    source = "".join(inspect.getsource(base) for base in [*bases, Graphs, CallScripts])
     called = set(re.findall(r'_(?:script|soon)\(\s*"(\w+)"', source))
     assert called == set(scripts.names())
 
@@ -156,10 +157,18 @@ def test_every_script_is_called_by_the_store_and_every_call_has_a_script() -> No
 SAME_AS_METHOD = {"start": "start_job", "interrupt_job": "interrupt", "flush_job": "flush", "relayed": "relay"}
 
 
+OF_CALLS = {
+    "answer": "answer", "ask": "ask", "awaited": "awaited", "call": "call_again", "flush_tag": "flush_tag",
+    "forget": "forget", "kept": "kept_soon", "overdue": "is_overdue", "withdraw": "withdraw",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", scripts.names())
 def test_each_script_has_a_method_of_the_store(name: str) -> None:
     if name.startswith("graph_"):
         assert callable(getattr(Graphs, name.removeprefix("graph_")))
+    elif name in OF_CALLS:
+        assert callable(getattr(CallScripts, OF_CALLS[name]))
     else:
         assert callable(getattr(Store, SAME_AS_METHOD.get(name, name)))
 

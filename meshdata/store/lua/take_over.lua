@@ -23,6 +23,7 @@
 --- @include now
 --- @include ended
 --- @lazy apply
+--- @lazy answered
 --- @include real_now
 --- @include retire
 local score = redis.call('ZSCORE', base .. 'procs', dead)
@@ -103,6 +104,26 @@ local function pending_of(stream, names)
   return found
 end
 
+local function put_back_call(stream, id, m)
+  local count = (tonumber(m.n) or 0) + (died and 1 or 0)
+  local entry = m.e or ''
+  put_back = put_back + 1
+  if died and count >= tonumber(deaths) then
+    redis.call('XADD', base .. 'dead', 'MAXLEN', '~', 10000, '*', 'run', 'x ' .. (entry ~= '' and entry or m.x),
+      'position', 'call', 'error', problem, 'body', m.b, 'topic', string.sub(stream, #base + 3))
+    fx.answered(m.x, m.w or '', 'err', payload, entry, m.o or '')
+    return
+  end
+  local fields = { 'n', count }
+  for name, value in pairs(m) do
+    if name ~= 'n' then fields[#fields + 1], fields[#fields + 2] = name, value end
+  end
+  local message = redis.call('XADD', stream, '*', unpack(fields))
+  if entry ~= '' and redis.call('HGET', base .. 'e:' .. entry, 'x') == m.x then
+    redis.call('HSET', base .. 'e:' .. entry, 'm', message)
+  end
+end
+
 local lost = {}
 for _, stream in ipairs(streams) do
   if left <= 0 then break end
@@ -121,6 +142,8 @@ for _, stream in ipairs(streams) do
         local dim, job = split_run(m.r)
         local h = redis.call('HMGET', header_key(dim, job), 'fence', 'status')
         if h[1] == m.f and h[2] == 'queued' then put_back_run(dim, job) end
+      elseif m.x then
+        put_back_call(stream, id, m)
       elseif died and (tonumber(m.n) or 0) + 1 >= tonumber(deaths) then
         redis.call('XADD', base .. 'dead', 'MAXLEN', '~', 10000, '*', 'run', m.a, 'position', m.p, 'error', problem, 'body', m.b)
         fx.deliver(m.a, m.p, 'err', payload)

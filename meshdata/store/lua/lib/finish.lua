@@ -5,11 +5,10 @@
 --- @include now
 --- @include append
 --- @include ended
-local INLINE_RESULT = 65536
+--- @include tell
 local HOOK_KEEP_MS = 3600000
 local FORGET_MS = 1000
 local COMPACT = 64 -- see lib/stored.lua
-local ANSWER_MS = 30000
 
 function fx.expire(job, at)
   -- At one moment for all three: a header must not go before its journal. A clock that a test sets is not Redis's own,
@@ -23,20 +22,6 @@ function fx.expire(job, at)
   redis.call(command, base .. 'v:' .. job, value)
   redis.call(command, base .. 'g:' .. job, value)
   if redis.call('HEXISTS', base .. 'r:' .. job, '_claims') == 1 then fx.expire_claims(job, command, value) end
-end
-
-function fx.tell_waiters(run, waiters, code, payload)
-  if not waiters or waiters == '' then return end
-  local hint = 'd ' .. code .. ' ' .. run
-  if #payload <= INLINE_RESULT then hint = hint .. '\n' .. payload end
-  for process in string.gmatch(waiters, '%S+') do redis.call('PUBLISH', base .. 'hint:' .. process, hint) end
-end
-
--- A job without a ttl is forgotten sooner than a caller who missed the hint asks again: its answer is kept for them, in a
--- key of its own, because the job's name is free again.
-function fx.keep_answer(run, waiters, code, payload)
-  if not waiters or waiters == '' then return end
-  redis.call('SET', base .. 'a:' .. run, code .. '\n' .. payload, 'PX', ANSWER_MS)
 end
 
 -- Everything a header says beyond its fixed fields: waits to disarm, hooks and children that live, and children that

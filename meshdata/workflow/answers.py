@@ -1,0 +1,113 @@
+"""Runs what is called without a job: the function once, its value or error as the answer; nothing of it is recorded.
+
+A process that dies with a call leaves its message, and another runs the function again. A call that waited longer than
+anybody waits for it is dropped.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Final
+
+from meshdata.engine.router import Message
+from meshdata.errors import CODE_FATAL, Fatal, JobFailed, failure_payload
+from meshdata.store.messages import Asked
+from meshdata.store.store import Store
+from meshdata.values import from_json, to_json
+from meshdata.workflow.function import Function, InThread
+from meshdata.workflow.interceptor import Execution, Interceptor, around
+
+MARGIN_MS: Final = 100
+"""A call that is this near to its end is looked at by the server's clock before it is begun."""
+
+
+class Answers:
+    """The calls a host works on.
+
+    Args:
+        spawn: starts a task outside every run.
+        surely: writes, however long the store stays away.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None]], Any],
+        surely: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Coroutine[Any, Any, Any]],
+        in_thread: InThread,
+        interceptors: Sequence[Interceptor],
+    ) -> None:
+        self._store = store
+        self._spawn = spawn
+        self._surely = surely
+        self._in_thread = in_thread
+        self._interceptors = interceptors
+        self._loop = asyncio.get_running_loop()
+        self._ahead_ms: float | None = None  # the server's clock before the loop's
+
+    def begin(self, message: Message, asked: Asked, function: Function, done: Callable[[], None]) -> None:
+        """Work on a call; `done` is called once its answer is written, or nothing is left to do."""
+        self._spawn(self._answer(message, asked, function, done))
+
+    async def _answer(self, message: Message, asked: Asked, function: Function, done: Callable[[], None]) -> None:
+        partition, claim = message.partition, message.claim
+        try:
+            if asked.till_ms and await self._is_overdue(message, asked):
+                done()
+                return
+            code, payload = await self._outcome(message, asked, function)
+        except BaseException:  # the host closes: the message stays, and is put back when it has left
+            done()
+            raise
+
+        def then(reply: Any) -> None:
+            if isinstance(reply, Exception):
+                self._spawn(again())
+            else:
+                done()
+
+        async def again() -> None:
+            try:
+                await self._surely(partial(self._store.calls.answer, partition, claim, asked, code, payload))
+            finally:
+                done()
+
+        self._store.calls.answer_soon(partition, then, claim, asked, code, payload)
+
+    async def _outcome(self, message: Message, asked: Asked, function: Function) -> tuple[str, bytes]:
+        try:
+            said = from_json(message.body or b"")
+            args, kwargs = function.arguments(list(said["a"]), said.get("k") or {})
+            payload = to_json(await self._run(asked, function, args, kwargs), argument="result")
+            function.check_result(payload)
+            return "ok", payload
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return "err", _failed(JobFailed("the function was cancelled from within", type="CancelledError"))
+        except Exception as error:
+            return "err", _failed(error)
+
+    async def _run(self, asked: Asked, function: Function, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if not self._interceptors:
+            return await function.run(self._in_thread, args, kwargs)
+        about = Execution(function.name, asked.entry or asked.call, "0", 1, args, kwargs)
+        run = partial(function.run, self._in_thread)
+        return await around(self._interceptors, "activity", about, lambda call: run(call.args, call.kwargs))
+
+    async def _is_overdue(self, message: Message, asked: Asked) -> bool:
+        now = self._store.now_ms()
+        if now is None:
+            if self._ahead_ms is None:
+                self._ahead_ms = await self._store.time_ms(message.partition) - self._loop.time() * 1000
+            now = int(self._loop.time() * 1000 + self._ahead_ms)
+        if now < asked.till_ms - MARGIN_MS:
+            return False
+        return await self._store.calls.is_overdue(message.partition, message.claim, asked)
+
+
+def _failed(error: Exception) -> bytes:
+    code = CODE_FATAL if isinstance(error, Fatal) else None
+    return to_json(failure_payload(error, code=code), argument="error")
