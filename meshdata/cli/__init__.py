@@ -114,6 +114,30 @@ def serve(
 
 
 @app.command()
+def api(
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODULE:OBJECT]", help="A MeshData whose functions to serve too; by default none."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine a token is needed.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 3010,
+    token: Annotated[
+        str | None, typer.Option(help="What requests must bear. By default MESHDATA_API_TOKEN, else none.")
+    ] = None,
+    writes: Annotated[
+        bool, typer.Option("--writes", help="Let records be changed, jobs be started and ended.")
+    ] = False,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve entities as REST and methods as RPC over HTTP, until Ctrl-C or SIGTERM."""
+    from meshdata.cli.api import serve_api as body
+
+    _end(body(Place(url, namespace, as_json), target, host=host, port=port, token=token, writes=writes))
+
+
+@app.command()
 def check(
     target: Annotated[
         str, typer.Argument(metavar="MODULE[:OBJECT]", help="A module; or a MeshData, a worker or a function in it.")

@@ -39,22 +39,32 @@ def load(target: str) -> Any:
     return found
 
 
-def serve(place: Place, target: str) -> int:
-    """Serve what a MeshData, or a function that makes one, has connected; returns after SIGTERM or Ctrl-C."""
+def mesh_at(place: Place, target: str) -> MeshData:
+    """The MeshData that `module:object` names, or that the function there makes; not yet open.
+
+    Raises:
+        InvalidOptions: it is something else.
+    """
     # Before the import: a module that says MeshData() without a URL takes these.
     if place.url is not None:
         os.environ["MESHDATA_URL"] = place.url
     if place.namespace is not None:
         os.environ["MESHDATA_NAMESPACE"] = place.namespace
+    mesh = load(target)
+    if callable(mesh) and not isinstance(mesh, MeshData):
+        mesh = mesh()
+    if not isinstance(mesh, MeshData):
+        raise InvalidOptions(
+            f"{target} is {type(mesh).__name__}; name a MeshData, or a function that returns one", argument="TARGET"
+        )
+    return mesh
+
+
+def serve(place: Place, target: str) -> int:
+    """Serve what a MeshData, or a function that makes one, has connected; returns after SIGTERM or Ctrl-C."""
 
     def body() -> int:
-        mesh = load(target)
-        if callable(mesh) and not isinstance(mesh, MeshData):
-            mesh = mesh()
-        if not isinstance(mesh, MeshData):
-            raise InvalidOptions(
-                f"{target} is {type(mesh).__name__}; name a MeshData, or a function that returns one", argument="TARGET"
-            )
+        mesh = mesh_at(place, target)
         mesh.serve(ready=lambda: _say_ready(place, mesh))
         if not place.as_json:
             Console(stderr=True).print("stopped", style="dim")

@@ -91,3 +91,9 @@ def test_a_month_of_nights_goes_by_as_the_guide_to_schedules_says(tmp_path: Path
     assert [line.split(" ")[0] for line in ran(QUIET + blocks[-1], tmp_path).splitlines()] == [
         "31", "nightly@2026-03-28T01:30:00Z", "nightly@2026-03-29T01:00:00Z", "nightly@2026-03-30T00:30:00Z",
     ]  # fmt: skip
+
+
+def test_the_app_of_the_guide_to_rest_answers_as_it_says(tmp_path: Path) -> None:
+    text = (GUIDES / "rest.md").read_text("utf-8")
+    said = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    assert [ran(program("rest"), tmp_path)] == said
