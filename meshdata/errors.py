@@ -5,6 +5,7 @@ MeshError
 │   ├── EntityNotFound    nothing serves that name
 │   ├── InvalidOptions    an argument does not fit; it is named in `.argument`
 │   │   └── RecordInvalid a value does not fit its model; has `.model`, `.id` and `.field`
+│   ├── ModelError        a model of graphs cannot be compiled; everything that is wrong is in `.problems`
 │   └── NotInWorkflow     a workflow verb was called outside a workflow function
 ├── JobError              true of one job; has `.job_id` and `.code`
 │   ├── JobNotFound       404
@@ -38,6 +39,7 @@ Fatal(Exception)          raised by users: do not retry
 RetryAfter(Exception)     raised by users: retry, but not before so long
 Suspended(BaseException)  thrown into a run that is dropped from memory; never an error, not for users to catch
 ContinueAsNew(BaseException)  raised by `workflow.continue_as_new`, which ends the run; not for users to catch
+ModelProblem(tuple)       no error itself: one of a ModelError's problems
 
 The last three below JobFailed are ActivityFailed as well where an activity failed so, ChildFailed where a child did.
 
@@ -50,7 +52,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 CODE_NOT_FOUND = 404
 CODE_EXISTS = 409
@@ -170,6 +172,53 @@ class NotInWorkflow(UsageError):
                 f"workflow.{verb} works inside a workflow function only; call it from a function the mesh runs."
             )
         self.verb = verb
+
+
+class ModelProblem(NamedTuple):
+    """One thing that is wrong with a model of graphs.
+
+    Attributes:
+        graph: the topic its graph subscribes to, None where it is of no graph; activity: the id of its activity.
+        field: where, from the activity, the graph or the model down: `job.maps.total`.
+        line: from 1; None for a model that was not read from a text. file: the file's path, None for a text.
+    """
+
+    message: str
+    graph: str | None = None
+    activity: str | None = None
+    field: str | None = None
+    line: int | None = None
+    file: str | None = None
+
+    def __str__(self) -> str:
+        at = f"{self.file}:{self.line}" if self.file and self.line else f"line {self.line}" if self.line else self.file
+        named = (("graph", self.graph), ("activity", self.activity), ("field", self.field))
+        where = ", ".join([*([at] if at else []), *(f"{word} {name}" for word, name in named if name)])
+        return f"{where}: {self.message}" if where else self.message
+
+
+class ModelError(UsageError):
+    """A model of graphs cannot be compiled; nothing was written.
+
+    Everything that is wrong is in `.problems`; the first of them is told by `.graph`, `.activity`, `.field`, `.line`.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        graph: str | None = None,
+        activity: str | None = None,
+        field: str | None = None,
+        line: int | None = None,
+        file: str | None = None,
+        problems: Sequence[ModelProblem] = (),
+    ) -> None:
+        found = tuple(problems) or (ModelProblem(message, graph, activity, field, line, file),)
+        listed = "".join(f"\n  {problem}" for problem in found)
+        super().__init__(str(found[0]) if len(found) == 1 else f"The model has {len(found)} problems:{listed}")
+        self.problems = found
+        self.message, self.graph, self.activity, self.field, self.line, self.file = found[0]
 
 
 # --- true of one job --------------------------------------------------------------------------------------------------

@@ -8,10 +8,16 @@ from meshdata.graph.pipes.values import strictly_equal
 def taken(activity: Activity, scope: Scope, code: int) -> list[Edge]:
     """The edges whose conditions hold, for a reply of a code. One without conditions is always taken, also on error.
 
+    Of several that lead to one activity, one is taken: it has one place there.
+
     Raises:
         PipeError: a condition cannot be evaluated.
     """
-    return [edge for edge in activity.edges if _holds(edge, scope, code)]
+    found: dict[str, Edge] = {}
+    for edge in activity.edges:
+        if edge.to not in found and _holds(edge, scope, code):
+            found[edge.to] = edge
+    return list(found.values())
 
 
 def _holds(edge: Edge, scope: Scope, code: int) -> bool:

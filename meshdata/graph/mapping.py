@@ -1,6 +1,7 @@
 """The mapping language: references, maps and pipes, compiled once per model to functions of a scope. Pure.
 
-A scope is what a running activity sees: {"<activity id>": {"output": {"data": …}, "hook": …}, "$self": …, "$job": …}.
+A scope is what a running activity sees: {"<activity id>": {"output": {"data": …}, "hook": …}, "$self": …, "$job": …,
+"$app": {"settings": …}}.
 
     cell        a literal; "{a1.output.data.x}", a reference; "{@math.add}", a function; "{$item.x}", a loop variable
     maps        an object of maps and cells; {"@pipe": rows} stands for the value of the pipe
@@ -28,7 +29,7 @@ Mapper = Callable[[Scope], Any]
 NO_LOOP: Final[Loop] = {}
 LOOP_VARIABLES: Final = ("$input", "$output", "$item", "$key", "$index")
 
-NEVER_THERE: Final = ("$app", "$graph")
+NEVER_THERE: Final = ("$graph",)
 """Heads of references that are accepted and always undefined."""
 
 

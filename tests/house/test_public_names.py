@@ -94,6 +94,8 @@ ERRORS = [
     "MESSAGE_LIMIT",
     "MeshError",
     "MeshTimeout",
+    "ModelError",
+    "ModelProblem",
     "NotConnected",
     "NotInWorkflow",
     "QueryInvalid",

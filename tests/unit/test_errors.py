@@ -30,6 +30,8 @@ from meshdata.errors import (
     JobNotFound,
     MeshError,
     MeshTimeout,
+    ModelError,
+    ModelProblem,
     NotInWorkflow,
     QueryInvalid,
     RecordNotFound,
@@ -49,6 +51,7 @@ JOB = "user:jsmith"
 SAMPLES: list[tuple[MeshError, dict[str, Any]]] = [
     (EntityNotFound("user"), {"entity": "user", "code": 404}),
     (InvalidOptions("is negative", argument="ttl"), {"argument": "ttl", "message": "is negative", "code": 400}),
+    (ModelError("is needed", graph="order.placed", line=3), {"graph": "order.placed", "line": 3, "activity": None}),
     (NotInWorkflow("sleep_for"), {"verb": "sleep_for"}),
     (JobNotFound(job_id=JOB), {"job_id": JOB, "code": 404}),
     (JobExists(job_id=JOB), {"job_id": JOB, "code": 409}),
@@ -101,6 +104,22 @@ def test_facts_survive_pickle_and_copy(error: MeshError, facts: dict[str, Any]) 
 def test_text_is_a_sentence(error: MeshError, facts: dict[str, Any]) -> None:
     text = str(error)
     assert text and "\n" not in text and "None" not in text and "''" not in text
+
+
+def test_a_model_error_lists_its_problems_and_tells_the_first() -> None:
+    problems = (
+        ModelProblem("is needed", graph="order.placed", activity="w1", field="topic", line=7, file="order.yaml"),
+        ModelProblem("is no text", line=3),
+    )
+    error = pickle.loads(pickle.dumps(ModelError(problems=problems)))
+    assert error.problems == problems
+    assert (error.message, error.graph, error.activity) == ("is needed", "order.placed", "w1")
+    assert (error.field, error.line, error.file) == ("topic", 7, "order.yaml")
+    assert str(error).splitlines() == [
+        "The model has 2 problems:",
+        "  order.yaml:7, graph order.placed, activity w1, field topic: is needed",
+        "  line 3: is no text",
+    ]
 
 
 def test_a_job_error_names_its_job() -> None:
