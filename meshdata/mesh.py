@@ -409,9 +409,10 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         """
         check_flags(serve=serve)
         keys = [self._classes.take(one.__mesh_kind__(self), serve=serve) for one in classes]
-        if self._open and serve:
-            loop = asyncio.get_running_loop()
-            self._joined |= {key: loop.create_task(self._serve_class(key)) for key in keys}
+        for key in keys if self._open and serve else ():
+            known = self._joined.get(key)
+            if known is None or (known.done() and (known.cancelled() or known.exception())):
+                self._joined[key] = asyncio.get_running_loop().create_task(self._serve_class(key))
         return Registration(self.served, keys)
 
     async def _serve_class(self, key: str) -> None:

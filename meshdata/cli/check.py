@@ -20,11 +20,13 @@ from meshdata.entity.registry import Registry
 from meshdata.errors import InvalidOptions, MeshError, ReplayError
 from meshdata.mesh import MeshData
 from meshdata.meshflow import Worker
+from meshdata.meshos import MeshOS
 from meshdata.search import Record
 from meshdata.testing.replay import Replayed, replay_journal
 from meshdata.testing.replay import load as load_export
 from meshdata.workflow.export import JobExport, Journal
 from meshdata.workflow.function import Function
+from meshdata.workflow.method import Method
 
 Known = dict[str, tuple[Function, Registry]]
 
@@ -107,11 +109,15 @@ def _module(name: str) -> ModuleType:
 
 def _learn(known: Known, value: Any, bare: Registry) -> None:
     """Take in what a value holds. What a mesh serves goes before a bare function of the same name."""
-    if isinstance(value, type) and issubclass(value, Record) and value is not Record:
+    if isinstance(value, type) and issubclass(value, Record) and value.__entity__:
         bare.learn(value)
+    if isinstance(value, type) and issubclass(value, MeshOS):
+        for method in value.__durable__.values():
+            if isinstance(method, Method):
+                known[method.home.name] = method.function, bare
     if isinstance(value, MeshData):
-        for name, connected in value.registry.functions.items():
-            known[name] = connected.function, value.registry
+        for connected in value.registry.functions.values():
+            known[connected.name] = connected.function, value.registry
     elif isinstance(value, Worker):
         for name, fn in value.workflows.items():
             known[name] = Function(fn), value.mesh.registry

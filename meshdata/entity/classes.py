@@ -1,6 +1,6 @@
 """Classes whose methods are served: what a mesh is told of one, and the entities several versions of which it knows."""
 
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -122,8 +122,3 @@ def common_model(models: Sequence[type[BaseModel]]) -> type[BaseModel]:
 
 def _same_type(one: FieldInfo, other: FieldInfo) -> bool:
     return one.annotation == other.annotation and one.metadata == other.metadata
-
-
-def functions_by_name(functions: Mapping[str, Connected]) -> dict[str, Connected]:
-    """The functions of a registry by the names journals know them by; of several versions the one taken in last."""
-    return {one.name: one for one in functions.values()}

@@ -166,7 +166,15 @@ class Registry:
         if schema is None:
             assert isinstance(record, Mapping)
             return self.to_hash(entity, record)[0]
-        if isinstance(record, Mapping):
+        if isinstance(record, BaseModel):
+            # One that was made without being validated (`model_construct`, a bare reference) may lack defaults.
+            fields = type(record).model_fields
+            lacking = {
+                name: one for name, one in fields.items() if name not in record.__dict__ and not one.is_required()
+            }
+            defaults = {name: one.get_default(call_default_factory=True) for name, one in lacking.items()}
+            record = record.model_copy(update=defaults) if lacking else record
+        else:
             for name in record:
                 checked_field(name)
             if schema.key and schema.key not in record:

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 from meshdata.call.caller import Served
 from meshdata.call.handle import Handle, HookHandle
 from meshdata.call.options import check_flags, job_of, refuse_unknown, seconds
-from meshdata.errors import JobExists
+from meshdata.errors import InvalidOptions, JobExists
 from meshdata.mesh import MeshData
 from meshdata.store.messages import StartJob
 from meshdata.values import Duration, mint_id
@@ -55,8 +55,8 @@ class Calls:
         Raises:
             JobExists: the object's job is a run of another method.
         """
-        if options.get("pending") is not None:  # what is only reserved has no end to wait for
-            return await self.begin(method, args, kwargs, options)
+        if options.get("pending") is not None:
+            raise InvalidOptions("what is only reserved has no result yet; call .start(...)", argument="pending")
         timeout = options.get("timeout")
         seconds(timeout, argument="timeout")
         start, served = self._start(method, args, kwargs, options)

@@ -1,6 +1,7 @@
 """Reads the body of a class: which of its methods are workflows, hooks and activities; what it may not be called."""
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -119,8 +120,8 @@ def _like(above: Durable, fn: Callable[..., Any]) -> Durable:
     if isinstance(above, Method):
         return above.like(fn)
     made = copy.copy(above)
-    made.function = Function(fn, above.name)
-    made.__wrapped__ = fn  # type: ignore[attr-defined]  # as update_wrapper sets it
+    made.function = Function(fn)
+    functools.update_wrapper(made, fn)
     return made
 
 

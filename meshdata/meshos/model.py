@@ -15,7 +15,7 @@ from meshdata.entity.registry import Connected
 from meshdata.errors import InvalidOptions, UsageError
 from meshdata.mesh import MeshData
 from meshdata.meshos.calls import Calls, served_of
-from meshdata.meshos.declare import declare, durable_members
+from meshdata.meshos.declare import Durable, declare, durable_members
 from meshdata.meshos.duals import Delete, Update
 from meshdata.meshos.place import Place, place_of, reference
 from meshdata.meshos.queued import queued
@@ -77,6 +77,7 @@ def _place(cls: Any) -> None:
             type.__setattr__(cls, name, member.placed(cls.__entity__, cls.__version__, of_job))
         elif member.queue is not None:
             type.__setattr__(cls, name, queued(member, cls.__entity__, cls.__version__, of_job))
+    type.__setattr__(cls, "__durable__", durable_members(cls))
 
 
 class MeshOS(Record, metaclass=MeshOSType):
@@ -100,7 +101,8 @@ class MeshOS(Record, metaclass=MeshOSType):
 
     __version__: ClassVar[str] = ""
     __ttl__: ClassVar[Duration] = FOREVER
-    __meshes__: ClassVar[list[MeshData]] = []
+    __meshes__: ClassVar[list[MeshData]] = []  # those it was registered with; its verbs work on the last that is open
+    __durable__: ClassVar[Mapping[str, Durable]] = {}
 
     id: str = PydanticField(default_factory=mint_id)
 
@@ -128,16 +130,18 @@ class MeshOS(Record, metaclass=MeshOSType):
             await opened.register(cls)
             yield opened
         finally:
-            if opening.mesh in cls.__meshes__:
-                cls.__meshes__.remove(opening.mesh)
             await opening.close()
+            cls._forget_closed()
 
     @classmethod
     def __mesh_kind__(cls, mesh: MeshData) -> Kind:
         """What `mesh.register(Order)` asks; the class's verbs work on that mesh from now on."""
         records = cls.on(mesh)
-        methods = [method for method in cls._methods() if isinstance(method, Method)]
-        cls.__meshes__[:] = [one for one in cls.__meshes__ if one is not mesh and one.is_open] + [mesh]
+        methods = cls._methods()
+        cls._forget_closed()
+        if mesh in cls.__meshes__:
+            cls.__meshes__.remove(mesh)
+        cls.__meshes__.append(mesh)
         return Kind(
             cls,
             records.entity,
@@ -153,8 +157,12 @@ class MeshOS(Record, metaclass=MeshOSType):
         )  # fmt: skip
 
     @classmethod
-    def _methods(cls) -> Sequence[Any]:
-        return list(durable_members(cls).values())
+    def _methods(cls) -> list[Method[Any, Any]]:
+        return [member for member in cls.__durable__.values() if isinstance(member, Method)]
+
+    @classmethod
+    def _forget_closed(cls) -> None:
+        cls.__meshes__[:] = [one for one in cls.__meshes__ if one.is_open]
 
     @classmethod
     def on(cls, mesh: MeshData) -> ClassRecords[Self]:
@@ -240,7 +248,7 @@ class MeshOS(Record, metaclass=MeshOSType):
 
     def _calls(self) -> Calls:
         cls = type(self)
-        runs = sum(isinstance(one, RunMethod) for one in cls._methods())
+        runs = sum(isinstance(method, RunMethod) for method in cls._methods())
         return Calls(
             self._own_mesh(), cls.__entity__, self.id, version=cls.__version__, ttl=cls.__ttl__, is_alone=runs == 1
         )

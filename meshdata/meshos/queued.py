@@ -13,14 +13,14 @@ from meshdata.workflow.function import Function
 class QueuedActivity(Activity[..., Any]):
     """An activity method with a queue. What crosses to the worker has the object's id in front."""
 
+    method: Callable[..., Any]
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
         if running() is None:  # a plain call, of this very object
             return functools.partial(self.method, instance)
         return functools.partial(self.__call__, instance.id)
-
-    method: Callable[..., Any]
 
 
 def queued(activity: Activity[..., Any], entity: str, version: str, of_job: Callable[[str], Any]) -> QueuedActivity:
@@ -29,8 +29,8 @@ def queued(activity: Activity[..., Any], entity: str, version: str, of_job: Call
     Args:
         of_job: makes the object for the job of an id.
     """
-    method = activity.method if isinstance(activity, QueuedActivity) else activity.function.fn
-    name = f"{entity}.{getattr(method, '__name__', activity.name)}" + (f".{version}" if version else "")
+    method: Any = inspect.unwrap(activity.function.fn)  # of a class above it has the id in front
+    name = f"{entity}.{method.__name__}" + (f".{version}" if version else "")
     made = object.__new__(QueuedActivity)
     made.__dict__.update(activity.__dict__)
     made.method = method

@@ -1,7 +1,7 @@
 """The records of a class on one mesh: make, read, change, remove, find and count them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -12,7 +12,9 @@ from meshdata.meshos.place import Place, placed, reference
 from meshdata.search.aggregate import Aggregate
 from meshdata.search.find import Find
 from meshdata.search.layout import key_of
+from meshdata.search.plan import Plan
 from meshdata.search.record import Record
+from meshdata.search.reply import Row
 from meshdata.search.schema import schema_of
 from meshdata.values import Duration, mint_id
 
@@ -112,7 +114,8 @@ class ClassRecords(Generic[M]):
         Args:
             conditions: expressions, or lists of dicts; none for every record.
         """
-        query: Find[M] = self.mesh.find(self.model)
+        schema = self.mesh.registry.learn(self.model)
+        query = Found[M](self.mesh.store, schema.entity, schema, self.mesh)
         return query.where(*conditions) if any(_says(one) for one in conditions) else query
 
     async def count(self, *conditions: Any) -> int:
@@ -130,6 +133,16 @@ class ClassRecords(Generic[M]):
         if any(_says(one) for one in conditions):
             query = query.where(*conditions)
         return aggregate_of(query, request) if request else query
+
+
+class Found(Find[M]):
+    """A query whose hits know the mesh they were found on."""
+
+    def _item(self, plan: Plan, row: Row) -> Any:
+        item = super()._item(plan, row)
+        if plan.schema is None or type(item) is not plan.schema.model:
+            return item
+        return placed(item, Place(cast("MeshData", self._actions)))
 
 
 def _says(condition: Any) -> bool:

@@ -19,6 +19,7 @@ from meshdata.values import Duration, duration_ms
 from meshdata.workflow.export import JobExport, Journal, entry_bytes
 from meshdata.workflow.function import Function
 from meshdata.workflow.home import Homes
+from meshdata.workflow.method import Method
 from meshdata.workflow.offline import Knows, Reached, Recorded, rerun
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ def replay(
 
     Args:
         export: a JobExport, its JSON as a dict, or the path of a file.
-        fn: today's function, or the entity it is connected as, which knows the models too.
+        fn: today's function, the entity it is connected as, which knows the models too, or a method (`Order.create`).
         dimension: 0 for the main function, the hook's number for a hook.
         model: the class of the record, where the function reads state by its types.
         timeout: for functions with input and output of their own, which is done again.
@@ -76,7 +77,10 @@ def replay(
     recorded = load(export)
     journal = _journal(recorded, str(dimension))
     registry = fn.registry if isinstance(fn, Entity) else Registry()
-    function = fn.connected.function if isinstance(fn, Entity) else Function(fn)
+    if isinstance(fn, Method):
+        function = fn.function
+    else:
+        function = fn.connected.function if isinstance(fn, Entity) else Function(fn)
     if model is not None:
         registry.learn(model, recorded.entity)
     return replay_journal(recorded, journal, function, registry, timeout=timeout)
