@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 from pydantic import ConfigDict
 from pydantic import Field as PydanticField
@@ -107,7 +107,7 @@ class MeshOS(Record, metaclass=MeshOSType):
     id: str = PydanticField(default_factory=mint_id)
 
     if TYPE_CHECKING:
-        create: ClassVar[Any]  # any type of its own fits: a class's first workflow is often called so
+        create = cast("Any", None)  # any type of its own fits: a class's first workflow is often called so
 
         def __init_subclass__(
             cls, *, entity: str = "", version: str = "", ttl: Duration = FOREVER, **kwargs: Any

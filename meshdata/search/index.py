@@ -21,7 +21,7 @@ from meshdata.errors import (
     SearchUnavailable,
     StoreError,
 )
-from meshdata.search.generations import Generation, Generations, columns_of
+from meshdata.search.generations import Columns, Generation, Generations, columns_of
 from meshdata.search.reply import SearchStore, as_text
 from meshdata.search.schema import Schema, schema_of_index
 
@@ -56,6 +56,17 @@ class IndexInfo:
     failures: int
     progress: float
     generation: int = 0
+
+
+_TEXT_OPTIONS = ("WEIGHT", "NOSTEM", "PHONETIC", "WITHSUFFIXTRIE", "INDEXEMPTY")
+_OPTIONS = frozenset([*_TEXT_OPTIONS, "SEPARATOR", "CASESENSITIVE", "INDEXMISSING", "SORTABLE", "UNF", "NOINDEX"])
+"""Words that the module takes, in any case, for options of the field before, even where the next field is called so."""
+
+
+def _parted(columns: Columns) -> tuple[list[str], list[list[str]]]:
+    """The words of columns that can stand together, and of each of those that must be the first of their command."""
+    misread = [list(words) for words in columns.values() if words[0].upper() in _OPTIONS]
+    return [word for words in columns.values() if words[0].upper() not in _OPTIONS for word in words], misread
 
 
 class Index:
@@ -196,16 +207,19 @@ class Index:
         except IndexNotFound:
             prefix = self._store.keys.record_prefix(partition, schema.entity)
             head = ("FT.CREATE", name, "ON", "HASH", "PREFIX", 1, prefix, "STOPWORDS", 0, "SCHEMA")
+            plain, misread = _parted(columns_of(schema))
             # another process with the same model makes the same index under the same name
-            await self._change(schema, partition, *head, *schema.index_arguments(), unless="already exists")
+            await self._change(schema, partition, *head, *plain, unless="already exists")
+            if misread:
+                await self._build(partition, schema, version)
             return True
         # a Text(exact=True) is two attributes, both in the words of the first
-        added = [word for attribute, words in columns_of(schema).items() if attribute not in there for word in words]
-        if not added:
-            return False
-        if not await self._change(schema, partition, "FT.ALTER", name, "SCHEMA", "ADD", *added, unless="duplicate"):
-            await self._build(partition, schema, version)  # another process adds too: what it has not added is left
-        return True
+        plain, misread = _parted({name: words for name, words in columns_of(schema).items() if name not in there})
+        for added in ([plain] if plain else []) + misread:
+            if not await self._change(schema, partition, "FT.ALTER", name, "SCHEMA", "ADD", *added, unless="duplicate"):
+                await self._build(partition, schema, version)  # another process adds too: what it has not added is left
+                break
+        return bool(plain or misread)
 
     async def _change(self, schema: Schema[Any], partition: int, *words: Any, unless: str) -> bool:
         """Run a command; False where the module says no because of what is there already."""

@@ -31,6 +31,8 @@ LAST_LINES = {
     "semantic_search.py": "bob on cats and dogs: Took the puppy to the vet",
     "subscription.py": "cancelled after ",  # how many months go by depends on the machine
     "two_processes.py": "step 5 done by process two",
+    "meshos/inventory.py": "deleted: [True, True, False]",
+    "meshos/versions.py": "[('i1', 10, 'EUR'), ('i2', 20, 'EUR')]",
     "meshflow/cancellation.py": "sent True, then no more",
     "meshflow/child.py": "done on its own",
     "meshflow/continue_as_new.py": "nothing lost, nothing twice: True in several runs: True",

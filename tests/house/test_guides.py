@@ -97,3 +97,12 @@ def test_the_app_of_the_guide_to_rest_answers_as_it_says(tmp_path: Path) -> None
     text = (GUIDES / "rest.md").read_text("utf-8")
     said = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     assert [ran(program("rest"), tmp_path)] == said
+
+
+def test_a_class_does_what_its_guide_says(tmp_path: Path) -> None:
+    assert ran(program("classes"), tmp_path).splitlines() == [
+        "o1 paid 28.5, in a box",
+        "completed 0",
+        "o1 0 depleted",
+        "[{'status': 'depleted', 'n': 1, 'left': 0}]",
+    ]

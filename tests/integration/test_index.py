@@ -180,3 +180,21 @@ async def test_every_kind_and_option_is_understood_by_the_module(store: Store) -
     ):
         (item,) = (await find.where(condition)).items
         assert item.g == ["x", "y"] and item.e == [1, 2, 3, 4] and item.f == "1.0,2.0"
+
+
+async def test_fields_may_be_called_as_the_module_calls_its_options(store: Store) -> None:
+    class Load(Record, entity="load"):
+        weight: float = 0
+        sortable: bool = False
+        separator: Annotated[str, Tag()] = ""
+        text: Annotated[str, Text()] = ""
+        noindex: Annotated[str, Text()] = ""
+
+    schema = schema_of(Load)
+    assert await Index(store).create(schema)
+    assert not await Index(store).create(schema)
+    written = {"weight": 2.5, "sortable": True, "separator": "x", "text": "some words", "noindex": "other words"}
+    await write(store, schema, "l", written)
+    load = Load  # a condition on each
+    conditions = (load.weight > 2, load.sortable == True, load.separator == "x", load.noindex.match("other"))  # noqa: E712  # a condition
+    assert [await Find(store, "load", schema).where(one).count() for one in conditions] == [1, 1, 1, 1]

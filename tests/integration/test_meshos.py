@@ -132,7 +132,7 @@ async def test_a_call_may_have_options(mesh: MeshData) -> None:
         ({"parent_close": "abandon"}, "parent_close"),
     ):
         with pytest.raises(InvalidOptions) as refused:
-            await order.create.options(**options)(1)  # type: ignore[arg-type]  # that is what is tried
+            await order.create.options(**options)(1)
         assert refused.value.argument == argument
 
 

@@ -3,11 +3,12 @@
 Read by mypy and pyright in `tests/house/test_types.py`; it is never run.
 """
 
-from typing import Any, assert_type
+from typing import Annotated, Any, assert_type
 
-from meshdata import MeshData, MeshFlow, RetryPolicy, activity, workflow
+from meshdata import MeshData, MeshFlow, MeshOS, RetryPolicy, activity, workflow
 from meshdata.meshflow import WorkflowHandle
-from meshdata.search import Record
+from meshdata.meshos import ClassRecords
+from meshdata.search import Find, Record, Tag
 
 
 @activity
@@ -93,3 +94,90 @@ async def calls(mesh: MeshData, client: MeshFlow.Client) -> None:
     await client.start(order, args=["tea"], ttl=object())  # wrong
     MeshFlow.Worker("redis://localhost", workflows=[order], activities=[charge, render])
     MeshFlow.Worker("redis://localhost", workflows=order)  # wrong
+
+
+class Order(MeshOS, entity="order", version="v1", ttl="1 day"):
+    quantity: int = 0
+    status: Annotated[str, Tag()] = "available"
+
+    @workflow.run
+    async def create(self, quantity: int, fast: bool = False) -> str:
+        assert_type(await self.charge(1.5), int)
+        assert_type(await self.weigh(quantity), float)
+        assert_type(await self.ship(["tea"]), list[str])
+        await self.charge("much")  # wrong
+        await self.ship("tea")  # wrong
+        assert_type(self.id, str)
+        assert_type(await self.state.get("quantity"), Any)
+        await self.incr_quantity(by="one")  # wrong
+        return self.status
+
+    @workflow.run(retry=RetryPolicy(max_attempts=2))
+    def ship(self, items: list[str]) -> list[str]:
+        return items
+
+    @workflow.hook
+    async def incr_quantity(self, by: int) -> None:
+        await self.state.incr("quantity", by)
+
+    @workflow.hook(concurrency=3)
+    def peek(self, what: str) -> int:
+        return len(what)
+
+    @activity
+    async def charge(self, amount: float) -> int:
+        return round(amount)
+
+    @activity(retry=RetryPolicy(max_attempts=3))
+    def weigh(self, quantity: int) -> float:
+        return quantity * 1.5
+
+
+@workflow.run(retries=3)  # wrong
+async def unknown_option(self: Any) -> None: ...
+
+
+async def pay(name: str) -> int:
+    assert_type(await workflow.hook("user.bill", ["x"]), str)
+    assert_type(await workflow.hook(pay, ["x"], id="o-1"), str)
+    assert_type(await workflow.hook(Order.incr_quantity, [1], id="o-1", entity="order"), str)
+    await workflow.hook(pay)  # wrong
+    await workflow.hook("user.bill", args=3)  # wrong
+    return len(name)
+
+
+async def classes(mesh: MeshData) -> None:
+    mesh.register(Order)
+    mesh.register(Record)  # wrong
+    order = Order(id="o1")
+    assert_type(await order.create(1), str)
+    assert_type(await order.create(1, fast=True), str)
+    assert_type(await (await order.create.start(1)), str)
+    assert_type(await (await order.create.options(ttl="1 day").start(1)).result(timeout=5), str)
+    assert_type(await order.ship(["tea"]), list[str])
+    assert_type(await order.incr_quantity(-1), None)
+    assert_type(await order.peek("x"), int | None)
+    assert_type(await (await order.peek.start("x")).result(), int)
+    assert_type(await order.charge(2.5), int)
+    await order.create("one")  # wrong
+    await order.create()  # wrong
+    await order.create.start(1, slow=True)  # wrong
+    await order.create.options(wait=False)(1)  # wrong
+    await order.peek.start(3)  # wrong
+    assert_type(await Order.get("o1"), Order)
+    assert_type(Order.of("o1"), Order)
+    assert_type(await Order.retrieve("o1"), dict[str, Any])
+    assert_type(Order.find(Order.status == "depleted"), Find[Order])
+    assert_type((await Order.find()).items, list[Order])
+    assert_type(await Order.count(Order.quantity > 1), int)
+    assert_type(await Order.update("o1", {"quantity": 1}), Order)
+    assert_type(await order.update(quantity=1), Order)
+    assert_type(await Order.delete("o1"), bool)
+    assert_type(await order.delete(), bool)
+    assert_type(Order.on(mesh), ClassRecords[Order])
+    assert_type(await Order.on(mesh).of("o1").create(1), str)
+    assert_type(await Order.on(mesh).create(quantity=1), Order)
+    await Order.get(1)  # wrong
+    await Order.update(3, {"quantity": 1})  # wrong
+    await order.delete("o1")  # wrong
+    print(order.price)  # wrong
