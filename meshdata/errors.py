@@ -23,6 +23,8 @@ MeshError
 ├── RecordExists          409  there is a record under that id already
 ├── RevisionConflict      409  the record changed since it was read
 ├── UniqueViolation       409  another record has that value of a unique field
+├── VersionNotFound       404  an app of graphs has no such version, or none that is active
+├── QuorumNotReached      503  living engines of an app have not made a version ready
 ├── ReplayError           the function took another path than its journal
 ├── StoreError
 │   ├── StoreUnavailable  503  Redis did not answer; try again
@@ -479,6 +481,40 @@ class ReplayError(MeshError):
         self.where = where
         self.recorded = recorded
         self.others = tuple(others)
+
+
+# --- graphs -----------------------------------------------------------------------------------------------------------
+
+
+class VersionNotFound(MeshError):
+    """An app of graphs has no such version, or none that is active: deploy a model, and activate its version."""
+
+    code = CODE_NOT_FOUND
+
+    def __init__(self, message: str, *, app: str, version: str = "") -> None:
+        super().__init__(message)
+        self.app = app
+        self.version = version
+
+
+class QuorumNotReached(MeshError):
+    """A version was not activated, since not every living engine of the app has made it ready; it may be tried again.
+
+    Attributes:
+        missing: engines (their processes) that did not answer.
+        problems: why engines cannot carry the version out, by their processes.
+    """
+
+    code = 503
+
+    def __init__(
+        self, message: str, *, app: str, version: str, missing: Sequence[str] = (), problems: Mapping[str, str] = {}
+    ) -> None:
+        super().__init__(message)
+        self.app = app
+        self.version = version
+        self.missing = tuple(missing)
+        self.problems = dict(problems)
 
 
 # --- the store and search ---------------------------------------------------------------------------------------------

@@ -39,10 +39,6 @@ class Keys:
         """Format version, partition count and creation time of the namespace."""
         return f"mesh:{{{self.namespace}}}:meta"
 
-    def app(self, app: str) -> str:
-        """The versions of an app of graphs."""
-        return f"mesh:{{{self.namespace}}}:app:{app}"
-
     def record(self, job: str) -> str:
         """The record hash of a job."""
         return f"{self._bases[self.partition(job)]}r:{job}"
@@ -58,6 +54,14 @@ class Keys:
     def entry(self, entry: str) -> str:
         """What keeps the answer of a call; `entry` is "<topic>:<id>"."""
         return f"{self._bases[self.partition(entry)]}e:{entry}"
+
+    def app(self, app: str) -> str:
+        """The versions of an app of graphs."""
+        return f"{self._bases[0]}app:{app}"
+
+    def engines(self, app: str) -> str:
+        """The living engines of an app of graphs."""
+        return f"{self._bases[0]}engines:{app}"
 
     def record_prefix(self, partition: int, entity: str) -> str:
         """What every record key of an entity begins with in a partition; the prefix of its index."""

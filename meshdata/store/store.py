@@ -21,6 +21,7 @@ from meshdata.errors import (
     StoreUnavailable,
 )
 from meshdata.store import scripts
+from meshdata.store.apps import Apps
 from meshdata.store.calls import CallScripts
 from meshdata.store.changes import Changes, Place
 from meshdata.store.crash import crash_points
@@ -69,6 +70,7 @@ class Store(ScheduleScripts):
         self.changes = Changes(self)
         self.graphs = Graphs(self)
         self.calls = CallScripts(self)
+        self.apps = Apps(self)
 
     @classmethod
     async def open(

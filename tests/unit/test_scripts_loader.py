@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from meshdata.store import scripts
+from meshdata.store.apps import Apps
 from meshdata.store.calls import CallScripts
 from meshdata.store.graphs import Graphs
 from meshdata.store.scripts import ScriptSource
@@ -147,9 +148,13 @@ def test_each_head_says_what_is_promised(name: str) -> None:
         assert f"\n-- {section}" in head, f"{name}.lua lacks {section}"
 
 
+OF_A_PART = {"graph": Graphs, "app": Apps}
+"""Parts of the store with methods of their own, by what the names of their scripts begin with."""
+
+
 def test_every_script_is_called_by_the_store_and_every_call_has_a_script() -> None:
     bases = [base for base in Store.__mro__ if base.__module__.startswith("meshdata.")]
-    source = "".join(inspect.getsource(base) for base in [*bases, Graphs, CallScripts])
+    source = "".join(inspect.getsource(base) for base in [*bases, *OF_A_PART.values(), CallScripts])
     called = set(re.findall(r'_(?:script|soon)\(\s*"(\w+)"', source))
     assert called == set(scripts.names())
 
@@ -165,8 +170,9 @@ OF_CALLS = {
 
 @pytest.mark.parametrize("name", scripts.names())
 def test_each_script_has_a_method_of_the_store(name: str) -> None:
-    if name.startswith("graph_"):
-        assert callable(getattr(Graphs, name.removeprefix("graph_")))
+    part, _, method = name.partition("_")
+    if part in OF_A_PART:
+        assert callable(getattr(OF_A_PART[part], method))
     elif name in OF_CALLS:
         assert callable(getattr(CallScripts, OF_CALLS[name]))
     else:
