@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from bench.calls import cached_hit, plain_call
 from bench.cpu import cpu_by_process
+from bench.graphs import graphs
 from bench.harness import Bench, served
 from bench.lanes import lane_and_pool
 from bench.memory import finished, index_touches
@@ -33,6 +34,7 @@ WORKLOADS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "asleep": asleep,
     "schedules": schedules,
     "queries": queries,
+    "graphs": graphs,
 }
 
 

@@ -8,6 +8,7 @@ mistake does not hide the others.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from meshdata.errors import ModelError
 from meshdata.graph.activities import (
     literal_topic,
     own_of,
@@ -46,8 +47,10 @@ def compile_app(source: Source) -> App:
     Raises:
         ModelError: it cannot be compiled; all that is wrong is in `.problems`, each with graph, activity, field, line.
     """
-    loaded = load(source)
-    return _Compiler(loaded).compile()
+    try:
+        return _Compiler(load(source)).compile()
+    except RecursionError as error:
+        raise ModelError("the model is nested too deeply") from error
 
 
 class _Compiler:

@@ -6,7 +6,7 @@ that leads somewhere in the schema itself is left to whoever reads the schema.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from meshdata.errors import ModelError
-from meshdata.graph.yaml12 import Unreadable, key_of, line_of, pairs, read, scalar
+from meshdata.graph.yaml12 import MERGE, Unreadable, key_of, line_of, merged, read, scalar
 
 Source = str | Path | Mapping[str, Any]
 """A path, a text, or a model as `App.source` holds it."""
@@ -35,7 +35,8 @@ class Place(NamedTuple):
     inside: Mapping[str, "Place"]
 
 
-NOWHERE: Final = Place(None, None, {})
+NO_PARTS: Final[Mapping[str, Place]] = {}
+NOWHERE: Final = Place(None, None, NO_PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def load(source: Source) -> LoadedModel:
     if isinstance(source, str) and is_text(source):
         return _Loader().load(_File(None, source))
     path = Path(source)
-    if not path.is_file():
+    if not _is_file(path):
         raise ModelError(_no_file(path, source))
     return _Loader().load(_File(path, _text_of(path)))
 
@@ -78,6 +79,13 @@ def load(source: Source) -> LoadedModel:
 def is_text(source: str) -> bool:
     """Whether it is read as a model rather than as the path of one."""
     return "\n" in source.strip() or source.lstrip().startswith(("app:", "{"))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no path at all: too long, or with a zero in it
+        return False
 
 
 def _no_file(path: Path, source: str | Path) -> str:
@@ -118,7 +126,7 @@ def _find(node: Node, pointer: str) -> Node | None:
     found: Node | None = node
     for step in _steps(pointer):
         if isinstance(found, MappingNode):
-            found = next((value for key, value in pairs(found) if key.value == step), None)
+            found = next((value for key, value in found.value if key.value == step), None)
         elif isinstance(found, SequenceNode) and step.isdecimal() and int(step) < len(found.value):
             found = found.value[int(step)]
         else:
@@ -134,13 +142,11 @@ def _steps(pointer: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """What is around a part: its file, the references that led to it, the schema it is in, the key it is under."""
+    """What is around a part: its file, the references that led to it, the schema it is in."""
 
     file: _File
     trail: tuple[tuple[str | None, str], ...] = ()
     schema: Node | None = None
-    above: frozenset[int] = frozenset()
-    key: str = ""
 
 
 class _Loader:
@@ -149,6 +155,7 @@ class _Loader:
     def __init__(self) -> None:
         self._files: dict[Path, _File] = {}
         self._parts = 0
+        self._above: set[tuple[int, int]] = set()
 
     def load(self, file: _File) -> LoadedModel:
         """Build the model that begins in a file."""
@@ -156,70 +163,78 @@ class _Loader:
             self._files[file.path.resolve()] = file
         if file.root is None:
             raise ModelError("the model is empty", file=file.name)
-        document, root = self._build(file.root, _Around(file))
+        document, root = self._build(file.root, _Around(file), "")
         return LoadedModel(document, root)
 
-    def _build(self, node: Node, around: _Around) -> tuple[Any, Place]:
+    def _build(self, node: Node, around: _Around, key: str) -> tuple[Any, Place]:
+        """The value of a node and where its parts are; `key` is what it is under."""
         self._parts += 1
         if self._parts > MOST_PARTS:
             raise self._problem(f"the model has more than {MOST_PARTS} parts", node, around)
         if isinstance(node, ScalarNode):
             try:
-                return scalar(node), Place(around.file.name, line_of(node), {})
+                return scalar(node), Place(around.file.name, line_of(node), NO_PARTS)
             except Unreadable as error:
                 raise self._problem(error.message, node, around) from error
-        if id(node) in around.above:
+        here = (id(node), len(around.trail))  # a reference may lead to what is around it, and is refused by its trail
+        if here in self._above:
             raise self._problem("an alias that is inside of what it stands for", node, around)
-        around = replace(around, above=around.above | {id(node)})
+        self._above.add(here)
         if isinstance(node, SequenceNode):
-            return self._build_list(node, around)
-        return self._build_object(node, around)
+            built = self._build_list(node, around)
+        else:
+            built = self._build_object(node, around, key)
+        self._above.discard(here)
+        return built
 
     def _build_list(self, node: SequenceNode, around: _Around) -> tuple[Any, Place]:
-        built = [self._build(one, around) for one in node.value]
+        built = [self._build(one, around, "") for one in node.value]
         inside = {str(at): place for at, (_, place) in enumerate(built)}
         return [value for value, _ in built], Place(around.file.name, line_of(node), inside)
 
-    def _build_object(self, node: Node, around: _Around) -> tuple[Any, Place]:
-        members = self._members(node, around)
+    def _build_object(self, node: Node, around: _Around, under: str) -> tuple[Any, Place]:
+        members = self._members(node, around, under)
         document: dict[str, Any] = {}
         inside: dict[str, Place] = {}
         reference = members.get(REF)
         if reference is not None and _is_text(reference[1]) and not _is_of_schema(reference[1], around):
             del members[REF]
-            document, place = self._follow(reference[1], around)
+            document, place = self._follow(reference[1], around, under)
             if not members:
                 return document, place
             if not isinstance(document, dict):
                 raise self._problem("keys beside a $ref are for objects only", reference[0], around)
             document, inside = dict(document), dict(place.inside)
         for name, (key, value) in members.items():
-            begins = name == SCHEMA and around.schema is None and isinstance(value, MappingNode)
-            schema = value if begins else around.schema
-            document[name], place = self._build(value, _Around(around.file, around.trail, schema, around.above, name))
+            inner = around
+            if name == SCHEMA and around.schema is None and isinstance(value, MappingNode):
+                inner = _Around(around.file, around.trail, value)
+            document[name], place = self._build(value, inner, name)
             # The line of the key: where the value begins further down, a reader looks for its name.
             inside[name] = Place(around.file.name, line_of(key), place.inside)
         return document, Place(around.file.name, line_of(node), inside)
 
-    def _members(self, node: Node, around: _Around) -> dict[str, tuple[Node, Node]]:
+    def _members(self, node: Node, around: _Around, under: str) -> dict[str, tuple[Node, Node]]:
         """Keys and values by name; what `<<` merges is replaced by a key that is written, and nothing else is."""
         assert isinstance(node, MappingNode)
-        own = {id(key) for key, _ in node.value}
-        written: set[str] = set()
         members: dict[str, tuple[Node, Node]] = {}
         try:
-            for key, value in pairs(node):
+            for key, value in merged(node):
+                members[key_of(key)] = (key, value)
+            written: set[str] = set()
+            for key, value in node.value:
+                if key.tag == MERGE:
+                    continue
                 name = key_of(key)
-                if id(key) in own:
-                    if name in written:
-                        raise self._twice(name, key, around)
-                    written.add(name)
+                if name in written:
+                    raise self._twice(name, key, around, under)
+                written.add(name)
                 members[name] = (key, value)
         except Unreadable as error:
             raise ModelError(error.message, line=error.line, file=around.file.name) from error
         return members
 
-    def _follow(self, node: Node, around: _Around) -> tuple[Any, Place]:
+    def _follow(self, node: Node, around: _Around, under: str) -> tuple[Any, Place]:
         """What a reference stands for."""
         name, _, pointer = str(node.value).partition("#")
         file = self._file(name, node, around) if name else around.file
@@ -231,7 +246,7 @@ class _Loader:
         if found is None:
             raise self._problem(f"{node.value} leads nowhere", node, around)
         schema = around.schema if not name else None
-        return self._build(found, _Around(file, (*around.trail, step), schema, around.above, around.key))
+        return self._build(found, _Around(file, (*around.trail, step), schema), under)
 
     def _file(self, name: str, node: Node, around: _Around) -> _File:
         if "://" in name:
@@ -246,8 +261,8 @@ class _Loader:
             self._files[key] = _File(path, _text_of(path))
         return self._files[key]
 
-    def _twice(self, name: str, key: Node, around: _Around) -> ModelError:
-        if around.key == ACTIVITIES:
+    def _twice(self, name: str, key: Node, around: _Around, under: str) -> ModelError:
+        if under == ACTIVITIES:
             message = f"Duplicate activity id found: {name}"
             return ModelError(message, activity=name, line=line_of(key), file=around.file.name)
         return self._problem(f"the key {name!r} is there twice", key, around)

@@ -13,6 +13,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.resolver import BaseResolver
 
 MERGE: Final = "tag:yaml.org,2002:merge"
+TEXT: Final = "tag:yaml.org,2002:str"
 _TAG: Final = "tag:yaml.org,2002:"
 _LARGEST_WHOLE: Final = 2**63
 
@@ -99,11 +100,11 @@ def scalar(node: ScalarNode) -> Any:
     Raises:
         Unreadable: its tag is none that JSON has a value for, or does not fit what is written.
     """
-    kind = node.tag.removeprefix(_TAG)
     text = node.value
+    if node.tag in (TEXT, MERGE):
+        return text
+    kind = node.tag.removeprefix(_TAG)
     try:
-        if kind == "str" or kind == "merge":
-            return text
         if kind == "null":
             return None
         if kind == "bool":
@@ -133,8 +134,8 @@ def _fraction(text: str) -> float:
     return int(found) if found.is_integer() and abs(found) < 2**53 else found
 
 
-def pairs(node: MappingNode) -> Iterator[tuple[Node, Node]]:
-    """Key and value nodes of an object, what `<<` merges into it first, so that its own keys prevail.
+def merged(node: MappingNode) -> Iterator[tuple[Node, Node]]:
+    """Key and value nodes that `<<` merges into an object, what prevails last.
 
     Raises:
         Unreadable: a merge of what is no object.
@@ -142,10 +143,8 @@ def pairs(node: MappingNode) -> Iterator[tuple[Node, Node]]:
     for key, value in node.value:
         if key.tag != MERGE:
             continue
-        for one in value.value if isinstance(value, SequenceNode) else [value]:
+        for one in reversed(value.value) if isinstance(value, SequenceNode) else [value]:
             if not isinstance(one, MappingNode):
                 raise Unreadable("<< merges objects only", line_of(key))
-            yield from pairs(one)
-    for key, value in node.value:
-        if key.tag != MERGE:
-            yield key, value
+            yield from merged(one)
+            yield from (pair for pair in one.value if pair[0].tag != MERGE)
