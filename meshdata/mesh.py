@@ -213,8 +213,8 @@ class MeshData(RecordVerbs, ScheduleVerbs):
             # That is two thirds of a life sign after it stopped at the soonest; a read under way ends before.
             block_ms=max(1, int(look_s * 500)),
         )  # fmt: skip
-        self._caller = Caller(self._engine, self._registry.seeds)
         self._near = Near(self._store)
+        self._caller = Caller(self._engine, self._registry.seeds, self._near)
         self._calls = KeptCalls(self._engine, self._near)
         self._schedules = Schedules(self._engine, self._caller)
         self._scheduler = Scheduler(self._store, look_s=look_s, on_due=self._schedules.due)
@@ -540,6 +540,7 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         conflict: Conflict | None = None,
         pending: Duration | None = None,
         delay: Duration | None = None,
+        near_cache: bool = False,
         **unknown: Never,
     ) -> Any:
         """Execute an entity's function in whatever process serves it.
@@ -559,6 +560,7 @@ class MeshData(RecordVerbs, ScheduleVerbs):
                 "restart" runs it anew if it is over, and raises JobExists while it lives.
             pending: only reserve the id, for so long, the record begun; `resume` starts it. Gives a Handle.
             delay: start it so much later.
+            near_cache: keep the answer of an id in this process too; the server tells of its changes.
 
         Returns:
             What the function returned, or the Handle.
@@ -571,18 +573,18 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         self._need_open()
         if unknown:
             refuse_unknown("exec", unknown, self.exec)
-        check_flags(wait=wait, flush=flush, retry_failed=retry_failed, hookable=hookable)
+        check_flags(wait=wait, flush=flush, retry_failed=retry_failed, hookable=hookable, near_cache=near_cache)
         if timeout is not None:
             seconds(timeout, argument="timeout")
+        if near_cache and id is None:
+            raise InvalidOptions("the answer of an id is kept, and none was given; add id=...", argument="near_cache")
         served = self._registry.served(entity)
         # What is only reserved has no end to wait for.
         wait = wait and pending is None
         if id is not None and wait and not (flush or retry_failed or state or queue or retry or conflict or delay):
-            run = self._caller.kept(entity, id)
-            if run is not None:
-                outcome = await self._caller.look(run, args, kwargs, ttl, served)
-                if outcome.word == "DONE":
-                    return value_of(outcome, run[2:], served.decode)
+            outcome = await self._caller.look(entity, id, args, kwargs, ttl, served, near=near_cache)
+            if outcome is not None:
+                return value_of(outcome, f"{entity}:{id}", served.decode)
         start = self._caller.start_of(
             entity, args, kwargs, served, id=id, ttl=ttl, flush=flush, retry_failed=retry_failed, state=state,
             hookable=hookable, queue=queue, retry=retry, conflict=conflict, pending=pending, delay=delay,
@@ -721,7 +723,11 @@ class MeshData(RecordVerbs, ScheduleVerbs):
     async def flush(self, entity: str, id: str) -> bool:
         """Remove a job, its record and all it left, at once. True if there was anything."""
         self._need_open()
-        return await self._store.flush(job_of(entity, id)) > 0
+        job = job_of(entity, id)
+        try:
+            return await self._store.flush(job) > 0
+        finally:
+            self._near.drop(f"0 {job}")
 
     async def info(self, entity: str, id: str) -> JobInfo:
         """How a job stands.

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meshdata.call.handle import HookHandle
-from meshdata.call.options import job_and_ttl, policy_name, seconds
+from meshdata.call.options import job_and_ttl, job_of, policy_name, seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
+from meshdata.engine.near import Near
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions, JobError, JobExists, JobNotFound
 from meshdata.store.messages import Argument, Outcome, StartJob
@@ -39,9 +40,12 @@ MOST_KEPT: Final = 10_000
 class Caller:
     """Starts jobs for callers and awaits their ends."""
 
-    def __init__(self, engine: Engine, seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]]) -> None:
+    def __init__(
+        self, engine: Engine, seeds: Callable[[str, Mapping[str, Any]], Sequence[Argument]], near: Near
+    ) -> None:
         self._engine = engine
         self._seeds = seeds
+        self._near = near
         self._kept: dict[tuple[str, str], str] = {}
 
     def start_of(
@@ -119,6 +123,8 @@ class Caller:
     async def exec(self, start: StartJob, served: Served, timeout: Duration | None) -> Any:
         """Run a job, or join the one there, and give what it returned."""
         limit = seconds(timeout, argument="timeout")
+        if start.policy != "attach":
+            self._near.drop(f"0 {start.job}")
         outcome = await self._engine.run(start, timeout_s=limit)
         if start.ttl:
             self._remember(start)
@@ -179,16 +185,33 @@ class Caller:
         if len(self._kept) > MOST_KEPT:
             del self._kept[next(iter(self._kept))]
 
-    def kept(self, entity: str, id: str) -> str | None:
-        """The run of an id whose answer was kept when this process last saw it: it is likely to be there still."""
-        return self._kept.get((entity, id))
-
     async def look(
-        self, run: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None, ttl: Duration | None, served: Served
-    ) -> Outcome:
-        """Ask for a kept answer, and nothing else: less than a start to send, and DONE in most cases."""
+        self,
+        entity: str,
+        id: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None,
+        ttl: Duration | None,
+        served: Served,
+        *,
+        near: bool,
+    ) -> Outcome | None:
+        """A kept answer: of this process (`near`), or asked for where one was when this process last saw it: that is
+        less to send than a start. None: it takes a start."""
+        run = self._kept.get((entity, id))
+        if near:
+            run = f"0 {job_of(entity, id)}"
+            held = self._near.get(run)
+            if held is not None:
+                return Outcome("DONE", held.code, held.payload)
+        elif run is None:
+            return None
         if ttl is not None:
             ttl_text(ttl)
         if served.bind is not None:
             served.bind(check_args(args), {} if kwargs is None else check_kwargs(kwargs))
-        return await self._engine.store.result(run)
+        if near:
+            kept = await self._near.read(run, run[2:])
+            return None if kept is None else Outcome("DONE", kept.code, kept.payload)
+        outcome = await self._engine.store.result(run)
+        return outcome if outcome.word == "DONE" else None

@@ -63,26 +63,28 @@ class Calls:
         call = self._mint()
         run = run_of(store.keys.partition(call), call)
         wait_ms = "" if timeout_s is None or stay else int(timeout_s * 1000)
-        message = [b""]
+        sent = _Sent()
         future = self._waiters.note(run)
 
         def then(reply: Any) -> None:
             if isinstance(reply, Exception):
-                self._spawn(self._call_again(topic, call, body, wait_ms, message, future))
+                self._spawn(self._call_again(topic, call, body, wait_ms, sent, future))
             else:
-                message[0] = reply[3]
+                sent.known(reply[3])
 
         store.calls.call_soon(then, topic, call, body, wait_ms)
-        return await self._await(run, topic, future, message, timeout_s, timeout_s, stay)
+        return await self._await(run, topic, future, sent, timeout_s, timeout_s, stay)
 
     async def _call_again(
-        self, topic: str, call: str, body: bytes, wait_ms: str | int, message: list[bytes],
+        self, topic: str, call: str, body: bytes, wait_ms: str | int, sent: "_Sent",
         future: "asyncio.Future[Outcome]",
     ) -> None:  # fmt: skip
         """The server forgot the script, or the connection broke: go the slow road, and queue the call once."""
         try:
-            outcome, message[0] = await self._store.calls.call_again(topic, call, body, wait_ms)
+            outcome, message = await self._store.calls.call_again(topic, call, body, wait_ms)
+            sent.known(message)
         except StoreError as error:
+            sent.known(b"")
             if not future.done():
                 future.set_exception(error)
             return
@@ -130,7 +132,7 @@ class Calls:
             return kept
         left = None if timeout_s is None else max(0.0, timeout_s - (loop.time() - began))
         run = run_of(partition, kept.call, ask.entry)
-        outcome = await self._await(run, ask.topic, future, [b""], left, timeout_s, stay)
+        outcome = await self._await(run, ask.topic, future, None, left, timeout_s, stay)
         return Kept("DONE", outcome.code, outcome.payload, 0, kept.call)
 
     async def _ask_again(self, ask: Ask, partition: int) -> "tuple[Kept, asyncio.Future[Outcome] | None]":
@@ -152,7 +154,7 @@ class Calls:
     # --- the end of a wait --------------------------------------------------------------------------------------------
 
     async def _await(
-        self, run: str, topic: str, future: "asyncio.Future[Outcome]", message: list[bytes], left_s: float | None,
+        self, run: str, topic: str, future: "asyncio.Future[Outcome]", sent: "_Sent | None", left_s: float | None,
         timeout_s: float | None, stay: bool,
     ) -> Outcome:  # fmt: skip
         try:
@@ -166,24 +168,46 @@ class Calls:
         except asyncio.CancelledError:
             self._waiters.forget(run, future)
             if not stay and not self._waiters.has(run):
-                self._spawn(self._take_back_quietly(run, topic, message[0]))
+                self._spawn(self._take_back_quietly(run, topic, sent))
             raise
         finally:
             self._waiters.forget(run, future)
         others = self._waiters.has(run)
-        word = await self._take_back(run, topic, message[0], stay=stay or others)
+        word = await self._take_back(run, topic, sent, stay=stay or others)
         raise _too_late(topic, word, timeout_s or 0.0, stay=stay, others=others)
 
-    async def _take_back(self, run: str, topic: str, message: bytes, *, stay: bool) -> str:
+    async def _take_back(self, run: str, topic: str, sent: "_Sent | None", *, stay: bool) -> str:
         try:
             async with asyncio.timeout(SECONDS_TO_TAKE_BACK):
+                message = b"" if sent is None else await sent.message()
                 return await self._store.calls.withdraw(run, topic, message, stay=stay)
         except (StoreError, TimeoutError):
             logger.warning("a call could not be taken back; it lapses by itself", exc_info=True, extra={"call": run})
             return "UNKNOWN"
 
-    async def _take_back_quietly(self, run: str, topic: str, message: bytes) -> None:
-        await self._take_back(run, topic, message, stay=False)
+    async def _take_back_quietly(self, run: str, topic: str, sent: "_Sent | None") -> None:
+        await self._take_back(run, topic, sent, stay=False)
+
+
+class _Sent:
+    """The id of a call's message, once it is known; b"" if none was written."""
+
+    __slots__ = ("_id", "_waiting")
+
+    def __init__(self) -> None:
+        self._id: bytes | None = None
+        self._waiting: asyncio.Future[None] | None = None
+
+    def known(self, id: bytes) -> None:
+        self._id = id
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def message(self) -> bytes:
+        if self._id is None:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        return self._id or b""
 
 
 def _too_late(topic: str, word: str, timeout_s: float, *, stay: bool, others: bool) -> MeshTimeout:

@@ -133,6 +133,27 @@ class Near:
         self._store.lane(partition).call_then(_ignore, "CLIENT", "CACHING", "YES")
         return fill
 
+    async def read(self, run: str, job: str) -> Kept | None:
+        """A job's stored end from the server, kept from now on; None if there is none, or nothing can be kept."""
+        await self.open()
+        store = self._store
+        partition = store.keys.partition(job)
+        fill = self.fill(run, store.keys.header(job), partition)
+        if fill is None:
+            return None
+        found: asyncio.Future[Kept | None] = self._loop.create_future()
+
+        def then(reply: Any) -> None:
+            kept = None if isinstance(reply, Exception) else store.calls.kept(reply)
+            fill.end(kept)
+            if not found.done():
+                found.set_result(kept)
+
+        store.calls.kept_soon(then, run)
+        store.lane(partition).write_now()
+        kept = await found or await store.calls.kept_surely(run)  # the slow road, and nothing is kept of it
+        return kept if kept.word == "DONE" else None
+
     def end(self, fill: "Fill", kept: Kept | None) -> None:
         """What a read has found; nothing is kept of it if the key has changed since, or is about to."""
         if self._fills.get(fill.name) is not fill:

@@ -169,6 +169,10 @@ class CallScripts:
         """Ask for the stored end of a job; `then` is given the reply for `kept`."""
         self._store._soon("kept", self._store._of(run), then, run)
 
+    async def kept_surely(self, run: str) -> Kept:
+        """The same; sent again as often as it takes."""
+        return self.kept(await self._store._script("kept", self._store._of(run), run))
+
     def kept(self, reply: Any) -> Kept:
         """A reply to `kept_soon`: DONE or NOTFOUND."""
         word, code, payload, left = reply

@@ -101,7 +101,9 @@ class Answers:
         now = self._store.now_ms()
         if now is None:
             if self._ahead_ms is None:
-                self._ahead_ms = await self._store.time_ms(message.partition) - self._loop.time() * 1000
+                # Counted from before it was asked: a call is rather looked at too soon than begun too late.
+                asked_at = self._loop.time()
+                self._ahead_ms = await self._store.time_ms(message.partition) - asked_at * 1000
             now = int(self._loop.time() * 1000 + self._ahead_ms)
         if now < asked.till_ms - MARGIN_MS:
             return False

@@ -32,7 +32,7 @@ if entry ~= '' then
   end
   if others ~= '' then redis.call('HSET', key, 'w:' .. call, others) else redis.call('HDEL', key, 'w:' .. call) end
 end
-if #redis.call('XRANGE', stream, message, message) == 0 then return { 'GONE' } end
+if not message or message == '' or #redis.call('XRANGE', stream, message, message) == 0 then return { 'GONE' } end
 local pending = redis.pcall('XPENDING', stream, 'g', message, message, 1)
 if not pending.err and #pending > 0 then return { 'RUNNING' } end
 local consumers, is_served = redis.pcall('XINFO', 'CONSUMERS', stream, 'g'), false
