@@ -5,8 +5,10 @@ import logging
 import os
 import secrets
 import signal as unix_signal
+import socket
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, overload
 
@@ -20,15 +22,18 @@ from meshdata.call.kept import KeptCalls
 from meshdata.call.options import check_flags, job_of, refuse_unknown, seconds
 from meshdata.call.outcome import value_of
 from meshdata.call.schedules import Schedules
-from meshdata.engine.bus import Bus, Callback, Subscription
+from meshdata.engine.bus import Bus
+from meshdata.engine.control import Control
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import Health, JobInfo, job_info
 from meshdata.engine.leases import Leases
 from meshdata.engine.near import Near
 from meshdata.engine.policy import RetryPolicy
+from meshdata.engine.profile import Profile, System
 from meshdata.engine.router import Router
 from meshdata.engine.scheduler import Scheduler
 from meshdata.entity.classes import Classes, Registration, ServableClass
+from meshdata.entity.control import ControlVerbs
 from meshdata.entity.entity import Entity
 from meshdata.entity.record import Records
 from meshdata.entity.registry import Connected, Registry
@@ -86,7 +91,7 @@ LEAST_LARGE_VALUE, MOST_LARGE_VALUE = 64, 512_000_000
 LEAST_LIFE_SIGN_MS = 100
 
 
-class MeshData(RecordVerbs, ScheduleVerbs):
+class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
     """Functions as a durable, cached, searchable data layer on one Redis.
 
     Args:
@@ -149,10 +154,12 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         self._linger_s = (duration_ms(linger, argument="linger") or 0) / 1000
         self._clock = clock
         self.process = f"{check_entity(name, argument='name') if name else 'p'}-{secrets.token_hex(5)}"
+        self._is_named = bool(name)
         self._registry = Registry()
         self._classes = Classes(self._registry)
         self._joined: dict[str, asyncio.Task[None]] = {}
         self._serving = False
+        self._serving_since = datetime.now(UTC)
         self._open = False
         self._graphs: GraphHost | None = None
 
@@ -220,6 +227,7 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         self._scheduler = Scheduler(self._store, look_s=look_s, on_due=self._schedules.due)
         self._records = Records(self._store, self._registry)
         self._bus = Bus(self._store)
+        self._control = Control(self._store, self._bus, lambda: self._router.pace, self._profile)
         self._engine.on_run_hint = self._host.hint
         host, registry = self._host, self._registry
         host.to_hash, host.from_hash = registry.to_hash, registry.from_hash
@@ -244,6 +252,7 @@ class MeshData(RecordVerbs, ScheduleVerbs):
         seconds = (duration_ms(drain, argument="drain") or 0) / 1000
         await asyncio.gather(*self._joined.values(), return_exceptions=True)
         self._joined.clear()
+        await self._control.close()
         if self._serving:
             await self._router.close()
             await asyncio.gather(*(host.drain(seconds) for host in (self._host, self._graphs) if host is not None))
@@ -510,11 +519,34 @@ class MeshData(RecordVerbs, ScheduleVerbs):
                 await self._leases.join(partition, [topic])
             await self._router.serve(topic, host.handle, host.has_room)
             if not self._serving:
-                self._serving = True
+                await self._control.open()
+                self._serving, self._serving_since = True, datetime.now(UTC)
                 self._router.open()
                 self._host.open(self._router)
                 self._leases.open()
                 await self._scheduler.open()
+
+    def _profile(self, signature: bool) -> Profile:
+        """What this process says of itself in a roll call."""
+        pace, services = self._router.pace, self._host.services
+        return Profile(
+            process=self.process,
+            name=self.process.rpartition("-")[0] if self._is_named else "",
+            namespace=self.namespace,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            topics=tuple(self._router.topics),
+            counts=dict(self._host.counts),
+            throttle=pace.default,
+            throttles=dict(pace.rates),
+            busy=self._router.busy,
+            concurrency=self._router.concurrency,
+            resident=len(self._host.runs),
+            started=self._serving_since,
+            timestamp=datetime.now(UTC),
+            system=System.here(),
+            signature={topic: service.function.source for topic, service in services.items()} if signature else None,
+        )
 
     async def _rejoin(self, partition: int) -> None:
         await self._leases.join(partition, self._router.topics)
@@ -836,23 +868,6 @@ class MeshData(RecordVerbs, ScheduleVerbs):
             return Aggregate(self._store, check_entity(model), self._registry.schemas.get(model))
         schema = self._registry.learn(model)
         return Aggregate(self._store, schema.entity, schema)
-
-    # --- the bus ------------------------------------------------------------------------------------------------------
-
-    async def publish(self, message: Mapping[str, Any]) -> None:
-        """Tell every process of the namespace that listens just now; one that does not misses it."""
-        self._need_open()
-        await self._bus.publish(message)
-
-    def subscribe(self, callback: Callback) -> Subscription:
-        """Have a callback, sync or async, called with each message, a dict: what `publish` was given, and of
-        `workflow.emit` `{"topic", "payload", "job_id"}`.
-
-        Returns:
-            The subscription: `await` it to be sure it is heard by now, `close()` it to hear no more.
-        """
-        self._need_open()
-        return self._bus.subscribe(callback)
 
     # --- health -------------------------------------------------------------------------------------------------------
 

@@ -609,3 +609,40 @@ def schedules_drop(
     from meshdata.cli.schedules import drop
 
     _end(drop(Place(url, namespace, as_json), entity, id))
+
+
+# --- the control plane ------------------------------------------------------------------------------------------------
+
+
+@app.command("roll-call")
+def roll_call(
+    delay: Annotated[str, typer.Option(help="How long to wait for answers, at the most.")] = "1 second",
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the processes that serve: their topics, what waits for them, what they did, how fast they may."""
+    from meshdata.cli.control import roll_call as body
+
+    _end(body(Place(url, namespace, as_json), delay))
+
+
+# -1 is a rate here, and no option.
+@app.command(context_settings={"ignore_unknown_options": True})
+def throttle(
+    ms: Annotated[
+        str | None,
+        typer.Argument(help="Milliseconds between two messages of a topic; -1 or pause; 0 or resume. None: show."),
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="Only this topic. By default all.", show_default=False)] = None,
+    process: Annotated[
+        str | None, typer.Option(help="Only this process, as roll-call names it.", show_default=False)
+    ] = None,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Slow down, pause or resume the taking in of messages; what has begun goes on."""
+    from meshdata.cli.control import throttle as body
+
+    _end(body(Place(url, namespace, as_json), ms, topic=topic, process=process))

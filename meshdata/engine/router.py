@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from meshdata.engine.pace import PAUSED, Pace
 from meshdata.errors import StoreError
 from meshdata.store.messages import Asked, Claim
 from meshdata.store.reader import GRACE_S, GroupsGone, Read, Reader
@@ -76,6 +77,7 @@ class Router:
         self._open_readers: dict[int, Reader] = {}
         self._reading: dict[int, Sequence[str]] = {}  # partition -> the topics of the blocking read under way
         self._calling_back: set[asyncio.Task[None]] = set()
+        self.pace: Pace[Message] = Pace(self._deliver, self._send_back, self._rates_changed)
         self._closing = False
         self._opened_at = 0.0
         self._last_read: dict[int, float] = {}
@@ -91,6 +93,11 @@ class Router:
         return self._busy
 
     @property
+    def concurrency(self) -> int:
+        """Slots there are."""
+        return self._concurrency
+
+    @property
     def is_full(self) -> bool:
         """Whether no slot is free."""
         return self._busy >= self._concurrency
@@ -98,7 +105,7 @@ class Router:
     @property
     def reads(self) -> bool:
         """Whether every reader came round lately, or has no slot to read for."""
-        if self.is_full or not any(self._has_room[topic](topic) for topic in self._handlers):
+        if self.is_full or not any(map(self._takes, self._handlers)):
             return True
         now = asyncio.get_running_loop().time()
         ages = [now - self._last_read.get(p, self._opened_at) for p in range(self._store.partitions)]
@@ -114,6 +121,7 @@ class Router:
     async def close(self) -> None:
         """Read no more. What was read and not consumed stays pending."""
         self._closing = True
+        self.pace.close()
         self._served.set()
         self._free.set()
         tasks = [*self._readers, *self._calling_back]
@@ -155,9 +163,20 @@ class Router:
             if self._leaves_out(topics):
                 self._call_back(partition)
 
+    def _takes(self, topic: str) -> bool:
+        """Whether a topic should be read just now."""
+        return self._has_room[topic](topic) and self.pace.takes(topic)
+
     def _leaves_out(self, topics: Sequence[str]) -> bool:
         known = set(topics)
-        return any(topic not in known and self._has_room[topic](topic) for topic in self._handlers)
+        return any(topic not in known and self._takes(topic) for topic in self._handlers)
+
+    def _rates_changed(self) -> None:
+        """Some topics may be read again, or must not be any more."""
+        self.has_room_again()
+        for partition, topics in list(self._reading.items()):
+            if any(self.pace.rate(topic) == PAUSED for topic in topics):
+                self._call_back(partition)
 
     def _call_back(self, partition: int) -> None:
         task = asyncio.create_task(self._until_back(partition, self._reading[partition]))
@@ -228,7 +247,7 @@ class Router:
             self._hand_over(topic, reader.partition, stream, number, fields, again=True)
 
     async def _read_once(self, reader: Reader) -> None:
-        topics = [topic for topic in self._handlers if self._has_room[topic](topic)]
+        topics = [topic for topic in self._handlers if self._takes(topic)]
         free = self._concurrency - self._busy
         if not topics or free <= 0:
             self._free.clear()  # until a slot is released
@@ -239,6 +258,8 @@ class Router:
             found = await self._read_in_turn(reader, topics, max(1, free // 2))
         else:
             count = min(MOST_AT_ONCE, free // (2 * len(topics)))
+            if not self.pace.is_free and any(map(self.pace.rate, topics)):
+                count = 1  # what comes too early would only be held back
             found = await self._wait_for_work(reader, topics, count)
         for topic, stream, number, fields in found:
             self._hand_over(topic, reader.partition, stream, number, fields)
@@ -281,17 +302,37 @@ class Router:
         again: bool = False,
     ) -> None:
         run = data.get(b"r") or data.get(b"a") or data.get(b"x")
-        handler = self._handlers.get(topic)
-        if run is None or handler is None:
+        if run is None or topic not in self._handlers:
             logger.error("a message that cannot be read was left pending", extra={"stream": stream})
             return
         claim = Claim(run.decode(), data.get(b"f", b"").decode(), stream, number)
         position, ms = data.get(b"p", b"").decode(), int(data.get(b"t", 0))
+        message = Message(topic, partition, claim, data.get(b"b"), position, ms, again, _asked(data))
+        if again and self.pace.holds(topic, lambda held: held.claim == claim):
+            return
+        self.pace.pass_on(topic, message)
+
+    def _deliver(self, message: Message) -> None:
         try:
-            handler(Message(topic, partition, claim, data.get(b"b"), position, ms, again, _asked(data)))
+            self._handlers[message.topic](message)
         except Exception:
             # One message must not cost the others of its batch; it stays pending, and goes to whoever takes over.
-            logger.exception("a message could not be handed over", extra={"run": claim.run})
+            logger.exception("a message could not be handed over", extra={"run": message.claim.run})
+
+    def _send_back(self, message: Message) -> bool:
+        """Queue a run anew that was read of a paused topic. An activity for another's run, or a call, stays in hand."""
+        if message.position or message.asked is not None:
+            return False
+        task = asyncio.create_task(self._queue_anew(message.claim), name="meshdata send back")
+        self._calling_back.add(task)
+        task.add_done_callback(self._calling_back.discard)
+        return True
+
+    async def _queue_anew(self, claim: Claim) -> None:
+        try:
+            await self._store.suspend(claim, seen=0, how="queued")
+        except StoreError:  # it stays pending, and goes to whoever takes over
+            logger.warning("a message of a paused topic could not be sent back", extra={"run": claim.run})
 
 
 def _asked(data: dict[bytes, bytes]) -> Asked | None:

@@ -84,6 +84,11 @@ class Keys:
         return f"{self._bases[partition]}schedules"
 
     @property
+    def throttle(self) -> str:
+        """How fast messages are taken in: the rate of all topics, and those of single ones."""
+        return f"{self._bases[0]}throttle"
+
+    @property
     def bus(self) -> str:
         """The channel of the control-plane bus."""
         return f"mesh:{{{self.namespace}}}:bus"

@@ -24,6 +24,7 @@ from meshdata.store import scripts
 from meshdata.store.apps import Apps
 from meshdata.store.calls import CallScripts
 from meshdata.store.changes import Changes, Place
+from meshdata.store.control import ControlScripts
 from meshdata.store.crash import crash_points
 from meshdata.store.graphs import Graphs
 from meshdata.store.keys import FORMAT, Keys
@@ -49,7 +50,7 @@ LEASE_ENTRIES: Final = 2_000
 """Journal entries a lease returns at once; longer journals are read on in pieces of this many."""
 
 
-class Store(ScheduleScripts):
+class Store(ScheduleScripts, ControlScripts):
     """One namespace on one Redis. Open it with `Store.open`, close the connections by `close`."""
 
     def __init__(

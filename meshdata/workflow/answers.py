@@ -5,18 +5,20 @@ anybody waits for it is dropped.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
 from meshdata.engine.router import Message
-from meshdata.errors import CODE_FATAL, Fatal, JobFailed, failure_payload
+from meshdata.errors import CODE_FAILED, CODE_FATAL, Fatal, JobFailed, failure_payload
 from meshdata.store.messages import Asked
 from meshdata.store.store import Store
 from meshdata.values import from_json, to_json
 from meshdata.workflow.function import Function, InThread
 from meshdata.workflow.interceptor import Execution, Interceptor, around
 
+ANSWER_CODES: Final = {"ok": 200, "err": CODE_FAILED}
 MARGIN_MS: Final = 100
 """A call that is this near to its end is looked at by the server's clock before it is begun."""
 
@@ -27,6 +29,9 @@ class Answers:
     Args:
         spawn: starts a task outside every run.
         surely: writes, however long the store stays away.
+
+    Attributes:
+        counts: answers by code, for roll calls: 200 or the failure's.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class Answers:
         self._in_thread = in_thread
         self._interceptors = interceptors
         self._loop = asyncio.get_running_loop()
+        self.counts: Counter[int] = Counter()
         self._ahead_ms: float | None = None  # the server's clock before the loop's
 
     def begin(self, message: Message, asked: Asked, function: Function, done: Callable[[], None]) -> None:
@@ -60,6 +66,8 @@ class Answers:
         except BaseException:  # the host closes: the message stays, and is put back when it has left
             done()
             raise
+
+        self.counts[ANSWER_CODES[code]] += 1
 
         def then(reply: Any) -> None:
             if isinstance(reply, Exception):

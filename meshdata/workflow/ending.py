@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from meshdata.engine.policy import RetryPolicy, is_final
 from meshdata.errors import (
     CODE_EXHAUSTED,
     CODE_FAILED,
     CODE_FATAL,
+    CODE_INTERRUPTED,
     CODE_TIMEOUT,
     FINAL_CODES,
     JobFailed,
@@ -26,6 +28,9 @@ from meshdata.workflow.runner import Run
 
 logger = logging.getLogger(__name__)
 
+COUNTED_AS_DONE: Final = 200
+COUNTED_AS_AGAIN: Final = 599
+
 
 class Endings:
     """Writes the ends of a host's runs.
@@ -33,6 +38,9 @@ class Endings:
     Args:
         spawn: starts a task outside every run.
         let_go: the run's end is written, or somebody else's to write.
+
+    Attributes:
+        counts: ends by code, for roll calls: 200 done, 599 failed and to be tried again, else the failure's.
     """
 
     def __init__(
@@ -45,9 +53,11 @@ class Endings:
         self._spawn = spawn
         self._let_go = let_go
         self.closing = False
+        self.counts: Counter[int] = Counter()
 
     async def fail(self, run: Run, error: Exception) -> None:
         """End a run that cannot go on."""
+        self.counts[CODE_FAILED] += 1
         payload = to_json(failure_payload(error, attempts=run.attempt + 1), argument="error")
         await self._finish(run, None, "failed", "err", payload, str(error))
 
@@ -70,6 +80,7 @@ class Endings:
 
     def _returned(self, run: Run, payload: bytes) -> None:
         claim = run.claim
+        self.counts[COUNTED_AS_DONE] += 1
 
         def then(reply: Any) -> None:
             if self._store.finished(claim, reply) is None:
@@ -98,9 +109,11 @@ class Endings:
         delay = policy.pause_ms(attempts, error, dice=random.random)
         end = run.cancellation.end_by(error, run.journal, again=delay is not None)
         if end is not None:
+            self.counts[CODE_INTERRUPTED] += 1
             await self._finish(run, run.steps, "interrupted", "err", end, str(from_json(end)["message"]))
             return
         if delay is not None:
+            self.counts[COUNTED_AS_AGAIN] += 1
             logger.info("a run failed and will be tried again", extra={"job_id": run.job, "attempt": attempts})
             drop = run.failed_on(error)
             again = partial(
@@ -109,6 +122,7 @@ class Endings:
             await self.surely(partial(again, seq=run.steps))
             return
         code = failure_code(error, policy, attempts)
+        self.counts[code] += 1
         payload = to_json(failure_payload(error, code=code, attempts=attempts), argument="error")
         message = error.message if isinstance(error, JobFailed) else str(error)
         await self._finish(run, run.steps, "failed", "err", payload, message[:1000] or type(error).__name__)

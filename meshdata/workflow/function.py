@@ -70,6 +70,14 @@ class Function:
     def __repr__(self) -> str:
         return f"Function({self.name})"
 
+    @property
+    def source(self) -> str:
+        """Its source text; its name and signature where there is none to read."""
+        try:
+            return inspect.getsource(_innermost(self.fn))
+        except (OSError, TypeError):
+            return f"{self.name}{self._signature or '(...)'}"
+
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Check that the function could be called so; its types are not looked at.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
@@ -14,6 +14,7 @@ from meshdata.engine.hints import Hint
 from meshdata.engine.policy import RetryPolicy
 from meshdata.engine.router import Message, Router
 from meshdata.errors import (
+    CODE_FAILED,
     CorruptRecord,
     ReplayError,
     StoreError,
@@ -23,7 +24,7 @@ from meshdata.store.store import Store
 from meshdata.values import from_json
 from meshdata.workflow.activity import attempt_for_another
 from meshdata.workflow.answers import Answers
-from meshdata.workflow.ending import Endings
+from meshdata.workflow.ending import COUNTED_AS_AGAIN, COUNTED_AS_DONE, Endings
 from meshdata.workflow.function import Function, contained
 from meshdata.workflow.home import Home, Homes
 from meshdata.workflow.interceptor import Execution, Interceptor, around
@@ -39,6 +40,7 @@ SWEEP_S: Final = 1.0
 
 THREADS: Final = 32
 SUSPEND_BATCH: Final = 500
+ACTIVITY_CODES: Final = {"ok": COUNTED_AS_DONE, "err": CODE_FAILED, "try": COUNTED_AS_AGAIN}
 LATE_S: Final = 0.5
 """A run without a lease for so long has it taken by the next life sign."""
 
@@ -120,6 +122,11 @@ class Host:
         self._at_work: set[Claim] = set()  # messages that are worked on, and are no resident run's
         self._backlog: deque[Message] = deque()  # read by several partitions' readers for the same free slot
         self._at_rest = asyncio.Event()
+
+    @property
+    def counts(self) -> Counter[int]:
+        """Ends of what ran here, by code."""
+        return self._endings.counts + self._answers.counts
 
     def open(self, router: Router) -> None:
         """Begin to look after resident runs."""
@@ -380,7 +387,9 @@ class Host:
             self.forget(resident)
 
     def drop_all(self, partition: int) -> None:
-        """Every run of a partition is another's now."""
+        """Every run of a partition is another's now, and what is held back of it."""
+        if self._router is not None:
+            self._router.pace.drop(lambda message: message.partition == partition)
         for run in [run for run in self.runs.values() if run.partition == partition]:
             self.forget(run)
 
@@ -476,6 +485,7 @@ class Host:
                 self.store.reply, claim.run, message.position, code=code, payload=payload, delay_ms=delay,
                 stream=claim.stream, message=claim.message,
             )  # fmt: skip
+            self._endings.counts[ACTIVITY_CODES[code]] += 1
             await self._endings.surely(reply)
         finally:
             self._at_work.discard(claim)

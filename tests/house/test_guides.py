@@ -40,6 +40,12 @@ def test_the_verbs_do_what_their_guide_says(tmp_path: Path) -> None:
         assert part in said
 
 
+def test_the_control_plane_shows_and_holds_what_its_guide_says(tmp_path: Path) -> None:
+    assert ran(program("control-plane"), tmp_path).splitlines() == [
+        "mailer ('mail',) {200: 1} {'mail': 0}", "{'mail': -1} {'mail': 1}", "sent to bob",
+    ]  # fmt: skip
+
+
 def test_the_patches_of_the_guide_go_with_runs_of_all_ages(tmp_path: Path) -> None:
     code = program("versioning") + RECORD
     assert ran(code, tmp_path).splitlines() == [

@@ -482,3 +482,18 @@ def test_redis_runs_until_it_is_told_to_stop(place: Path) -> None:
         running.terminate()
         assert running.wait(20) == 0
     assert nothing_is_left(place)
+
+
+def test_who_serves_is_listed_slowed_held_and_let_go(shell: Shell) -> None:
+    code, found = shell("roll-call")
+    assert code == 0 and sorted(found[0]["topics"]) == ["patient", "user", "user.bill"] and found[0]["throttle"] == 0
+    assert shell("throttle") == (0, {"all": 0, "topics": {}})
+    assert shell("throttle", "-1") == (0, {"all": -1, "topics": {}})
+    assert shell("throttle", "20", "--topic", "user") == (0, {"all": -1, "topics": {"user": 20}})
+    until(lambda: shell("roll-call")[1][0]["throttles"] == {"user": 20})
+    process = found[0]["process"]
+    assert shell("throttle", "pause", "--process", process)[1] == {"throttle": -1, "process": process, "topic": None}
+    assert shell("throttle", "-7")[0] == 2
+    assert shell("throttle", "fast")[0] == 2
+    assert shell("throttle", "resume") == (0, {"all": 0, "topics": {}})
+    assert shell("exec", "user", "ann", "3") == (0, {"name": "ann", "age": 3})
