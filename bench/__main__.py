@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from bench.calls import cached_hit, plain_call
 from bench.cpu import cpu_by_process
+from bench.graph_jobs import graph_jobs
 from bench.graphs import graphs
 from bench.harness import Bench, served
 from bench.lanes import lane_and_pool
@@ -35,6 +36,7 @@ WORKLOADS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "schedules": schedules,
     "queries": queries,
     "graphs": graphs,
+    "graph_jobs": graph_jobs,
 }
 
 

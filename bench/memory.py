@@ -42,9 +42,9 @@ async def finished(bench: Bench) -> list[Line]:
                 await mesh.exec(entity=entity, args=[TEXT], id=f"{next(numbers):08}", ttl="1 hour")
 
             await in_tasks(run, tasks=100, count=200)
-            before = await _used(bench)
+            before = await used(bench)
             await in_tasks(run, tasks=100, count=count)
-            each = (await _used(bench) - before) / count
+            each = (await used(bench) - before) / count
             size = (1 + outcomes) * len(to_json(TEXT, argument="text")) + len(to_json({"text": TEXT}, argument="text"))
             figures = {"bytes": each, "payload_bytes": size, "beyond_payload_bytes": each - size}
             name = f"finished job, {outcomes} activities"
@@ -53,7 +53,8 @@ async def finished(bench: Bench) -> list[Line]:
     return lines
 
 
-async def _used(bench: Bench) -> int:
+async def used(bench: Bench) -> int:
+    """Bytes the server uses."""
     info = await bench.redis.info("memory")
     return int(info["used_memory"])
 

@@ -8,15 +8,27 @@ if TYPE_CHECKING:
     from meshdata import workflow
     from meshdata.engine.policy import RetryPolicy
     from meshdata.errors import RetryAfter
+    from meshdata.hotmesh import HotMesh
     from meshdata.mesh import MeshData
     from meshdata.meshcall import MeshCall
     from meshdata.meshos import MeshOS
     from meshdata.workflow.activity import activity
 
-__all__ = ["MeshCall", "MeshData", "MeshFlow", "MeshOS", "RetryAfter", "RetryPolicy", "activity", "workflow"]
+__all__ = [
+    "HotMesh",
+    "MeshCall",
+    "MeshData",
+    "MeshFlow",
+    "MeshOS",
+    "RetryAfter",
+    "RetryPolicy",
+    "activity",
+    "workflow",
+]
 
 # Each name is imported when it is first asked for: a module with activities alone does not load the whole house.
 _HOMES = {
+    "HotMesh": "meshdata.hotmesh",
     "MeshCall": "meshdata.meshcall",
     "MeshData": "meshdata.mesh",
     "MeshOS": "meshdata.meshos",

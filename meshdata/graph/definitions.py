@@ -90,14 +90,14 @@ class Definitions:
 
     # --- being an engine ----------------------------------------------------------------------------------------------
 
-    async def open(self) -> None:
-        """Be an engine of the app: know what is active, and have a say in what is to be.
+    async def open(self, *, as_engine: bool = True) -> None:
+        """Know what is active from now on; as an engine of the app, have a say in what is to be.
 
         Raises:
             StoreUnavailable: Redis did not answer.
         """
         await self._listening()
-        self._is_engine = True
+        self._is_engine = as_engine
         await self.refresh()
         if self._task is None:
             self._store.connections.lane(0).on_connect.append(self._reconnected)
@@ -324,7 +324,9 @@ class Definitions:
         kind = message.get("type")
         if message.get("app") != self._app:
             return
-        if kind in (PREPARE, ACTIVATE) and self._is_engine:
+        if kind in (PREPARE, ACTIVATE) and not self._is_engine:
+            self._soon.set()
+        elif kind in (PREPARE, ACTIVATE):
             task = asyncio.create_task(self._answer(message), name="meshdata versions answer")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -7,6 +7,7 @@ says that others read of it (`Activity.produced`), at the pass that the place of
 from collections.abc import Mapping
 from typing import Any
 
+from meshdata.graph.begin import stamp
 from meshdata.graph.compiled import Activity, App
 from meshdata.graph.mapping import walk
 from meshdata.graph.pipes.values import UNDEFINED
@@ -17,16 +18,14 @@ Document = dict[str, Any]
 """An activity's pass: {"output": {"data": …, "metadata": {…}}, "hook": {"data": …}}."""
 
 
-def metadata_of(activity: Activity, place: Place, *, created: str, updated: str) -> dict[str, Any]:
-    """What `{activity.output.metadata.*}` gives."""
-    return {
-        "aid": activity.id,
-        "dad": address_of((*activity.ancestors, activity.id), place),
-        "atp": activity.type,
-        "stp": "",
-        "ac": created,
-        "au": updated,
-    }
+def begun_document(activity: Activity, place: Place, *, created_ms: int, updated_ms: int) -> Document:
+    """A pass that has only begun: what `{activity.output.metadata.*}` gives, and nothing else yet."""
+    address = address_of((*activity.ancestors, activity.id), place)
+    metadata = {
+        "aid": activity.id, "dad": address, "atp": activity.type, "stp": "",
+        "ac": stamp(created_ms), "au": stamp(updated_ms),
+    }  # fmt: skip
+    return {"output": {"metadata": metadata}}
 
 
 def scope_of(app: App, activity: Activity, place: Place, state: State, own: Document) -> dict[str, Any]:
@@ -40,9 +39,10 @@ def scope_of(app: App, activity: Activity, place: Place, state: State, own: Docu
     for id in activity.reads:
         if id in activity.ancestors:
             ancestor = app.activities[id]
-            kept = state.read(ACTIVITY + instance_of(id, within(place, (*ancestor.ancestors, id))))
+            where = within(place, (*ancestor.ancestors, id))
+            kept = state.read(ACTIVITY + instance_of(id, where))
             if kept is not None:
-                scope[id] = kept
+                scope[id] = document_of(ancestor, where, kept)
     scope["$job"] = job_scope(state)
     return scope
 
@@ -55,16 +55,36 @@ def job_scope(state: State, data: Mapping[str, Any] | None = None) -> dict[str, 
     return {"metadata": metadata, "data": state.data or {} if data is None else data}
 
 
-def kept_of(activity: Activity, own: Document) -> Document:
-    """The part of an activity's pass that others read: paths that the graph names, and when it was."""
-    kept: Document = {}
-    metadata = own["output"]["metadata"]
-    _put(kept, ("output", "metadata"), {"ac": metadata["ac"], "au": metadata["au"]})
+def kept_of(activity: Activity, own: Document, *, created_ms: int, updated_ms: int) -> dict[str, Any]:
+    """What is kept of a pass: when it was, and the part of it that others read, under short names.
+
+    {"t": [created, ms; updated, ms after that], "d": output's data, "h": hook's data, "m": what is told of an error}
+    """
+    found: Document = {}
     for path in activity.produced:
-        value = walk(own, path)
+        value = UNDEFINED if path[1] == "metadata" else walk(own, path)
         if value is not UNDEFINED:
-            _put(kept, path, value)
+            _put(found, path, value)
+    kept: dict[str, Any] = {"t": [created_ms, updated_ms - created_ms]}
+    for name, part in (("d", "output"), ("h", "hook")):
+        if part in found:
+            kept[name] = found[part]["data"]
+    told = {name: value for name, value in own["output"]["metadata"].items() if name in ("err", "$error")}
+    if told:
+        kept["m"] = told
     return kept
+
+
+def document_of(activity: Activity, place: Place, kept: Mapping[str, Any]) -> Document:
+    """A pass as others see it, of what is kept of it."""
+    created, took = kept["t"]
+    document = begun_document(activity, place, created_ms=created, updated_ms=created + took)
+    document["output"]["metadata"].update(kept.get("m", {}))
+    if "d" in kept:
+        document["output"]["data"] = kept["d"]
+    if "h" in kept:
+        document["hook"] = {"data": kept["h"]}
+    return document
 
 
 def _put(target: Document, path: tuple[str, ...], value: Any) -> None:

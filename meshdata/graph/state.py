@@ -13,7 +13,10 @@ from meshdata.graph.pipes.values import UNDEFINED
 from meshdata.store.messages import Argument
 
 STATUS: Final = ":"
-METADATA: Final = "#"
+METADATA: Final = ("#", *(f"#{number}" for number in range(1, 8)))
+"""A job's metadata in pieces: a hash whose values have up to 64 bytes each takes a third of the memory."""
+
+PIECE: Final = 60
 UPDATED: Final = "u"
 DATA: Final = "$"
 ERROR: Final = "e"
@@ -40,6 +43,13 @@ def to_text(value: Any) -> bytes:
         return orjson.dumps(None if written is UNDEFINED else written)
 
 
+def metadata_of(fields: Mapping[str, bytes | None]) -> dict[str, Any]:
+    """A job's metadata, of the fields that hold it; empty if they are not there."""
+    text = b"".join(fields.get(name) or b"" for name in METADATA)
+    found: dict[str, Any] = orjson.loads(text + b"}") if text else {}
+    return found
+
+
 class State:
     """One job's state during one step.
 
@@ -54,8 +64,7 @@ class State:
         self._changed: dict[str, bytes | None] = {}
         self._read: dict[str, Any] = {}
         self.status = int(self._fields.get(STATUS) or 0)
-        head = self._fields.get(METADATA)
-        self.metadata: dict[str, Any] = {} if head is None else orjson.loads(head + b"}")
+        self.metadata = metadata_of(self._fields)
         data = self._fields.get(DATA)
         self.data: dict[str, Any] | None = None if data is None else orjson.loads(data)
         error = self._fields.get(ERROR)
@@ -103,7 +112,10 @@ class State:
         """The job begins with this."""
         self.metadata = dict(metadata)
         self.status = status
-        self._changed[METADATA] = to_text(metadata)[:-1]
+        text = to_text(metadata)[:-1]
+        size = PIECE if len(text) <= PIECE * len(METADATA) else len(text)
+        for name, at in zip(METADATA, range(0, len(text), size), strict=False):
+            self._changed[name] = text[at : at + size]
 
     def merge(self, paths: Sequence[tuple[tuple[str, ...], Any]]) -> None:
         """Set parts of the job's data, each by its path."""

@@ -31,7 +31,7 @@ from meshdata.graph.pipes.json import plain
 from meshdata.graph.pipes.values import UNDEFINED, is_number
 from meshdata.graph.place import Place, instance_of, parse_instance, pass_of, within
 from meshdata.graph.replies import Reply, reply_of, told
-from meshdata.graph.scope import Document, job_scope, kept_of, metadata_of, scope_of
+from meshdata.graph.scope import Document, begun_document, document_of, job_scope, kept_of, scope_of
 from meshdata.graph.state import ACTIVITY, LEDGER, QUEUE, RETRY, NotLoaded, State
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ class Transition:
             self.state.write_text(name, value.encode())
         asking.validate(trigger.output_schema, beginning.data, f"the payload of {graph.topic}")
         document = own_document(beginning.data)
-        document["output"]["metadata"] = metadata_of(trigger, (), created=self._now, updated=self._now)
+        begun = begun_document(trigger, (), created_ms=self._now_ms, updated_ms=self._now_ms)
+        document["output"] |= begun["output"]
         self._ledger(trigger.id, (), Ledger.of_trigger())
         self._conclude(trigger, (), 0, document, Reply("success", 200, UNDEFINED), leg=2, is_first=True)
 
@@ -407,14 +408,18 @@ class Transition:
     # --- the state ----------------------------------------------------------------------------------------------------
 
     def _document(self, activity: Activity, here: Place) -> Document:
+        """A pass of an activity, as far as it has come before."""
         known = self.state.read(ACTIVITY + instance_of(activity.id, here))
-        created = self._now if known is None else known["output"]["metadata"]["ac"]
-        document: Document = {} if known is None else {name: dict(part) for name, part in known.items()}
-        document.setdefault("output", {})["metadata"] = metadata_of(activity, here, created=created, updated=self._now)
-        return document
+        if known is None:
+            return begun_document(activity, here, created_ms=self._now_ms, updated_ms=self._now_ms)
+        created = known["t"][0]
+        return document_of(activity, here, {**known, "t": [created, self._now_ms - created]})
 
     def _keep(self, activity: Activity, here: Place, document: Document) -> None:
-        self.state.write(ACTIVITY + instance_of(activity.id, here), kept_of(activity, document))
+        field = ACTIVITY + instance_of(activity.id, here)
+        known = self.state.read(field)
+        created = self._now_ms if known is None else known["t"][0]
+        self.state.write(field, kept_of(activity, document, created_ms=created, updated_ms=self._now_ms))
 
     def _known_ledger(self, id: str, place: Place) -> Ledger:
         raw = self.state.raw(LEDGER + instance_of(id, place))

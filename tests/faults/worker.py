@@ -19,6 +19,7 @@ from typing import Any
 from meshdata import MeshData, RetryPolicy, activity, workflow
 from meshdata.errors import MeshError
 from meshdata.store.lane import Lane
+from tests.faults import voyage
 
 OPTIONS: dict[str, Any] = json.loads(sys.argv[1])
 TRAIL = os.open(OPTIONS["trail"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -215,6 +216,8 @@ async def main() -> None:
     async with mesh:
         if not served or "far" in served:
             await mesh.serve_activities("far", far, poison_far)
+        if "graphs" in served:
+            await voyage.serve(mesh, note)
         note("ready", mesh.process)
         await stop.wait()
 

@@ -112,3 +112,9 @@ def test_a_class_does_what_its_guide_says(tmp_path: Path) -> None:
         "o1 0 depleted",
         "[{'status': 'depleted', 'n': 1, 'left': 0}]",
     ]
+
+
+def test_graphs_are_carried_out_as_their_guide_says(tmp_path: Path) -> None:
+    assert ran(program("hotmesh"), tmp_path).splitlines() == [
+        "o-1 {'receipt': '12 paid', 'approved_by': 'ann'} status 0"
+    ]

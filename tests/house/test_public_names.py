@@ -13,6 +13,7 @@ import meshdata
 from meshdata import errors, testing
 
 MESHDATA = [
+    "HotMesh",
     "MeshCall",
     "MeshData",
     "MeshFlow",

@@ -47,7 +47,8 @@ if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) then
 end
 if ended(h[4]) then return { h[3] == seq and 'OK' or 'STALE', {}, 0 } end
 if h[3] == seq then
-  return { redis.call('LLEN', inbox) > 0 and 'MORE' or 'OK', fx.whole(dim, job, redis.call('LRANGE', inbox, 0, -1)), 0 }
+  local goes_on = how == 'running' or redis.call('LLEN', inbox) > 0
+  return { goes_on and 'MORE' or 'OK', fx.whole(dim, job, redis.call('LRANGE', inbox, 0, -1)), 0 }
 end
 if tonumber(h[3]) ~= tonumber(seq) - 1 or redis.call('LLEN', inbox) < tonumber(consumed) then
   redis.call('SREM', base .. 'own:' .. process, run)

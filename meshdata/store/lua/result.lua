@@ -13,6 +13,7 @@
 --- @include fx
 --- @include keys
 --- @include stored
+--- @lazy graph
 --- @lazy waiters
 local header = header_key(split_run(run))
 local h = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters')

@@ -16,6 +16,7 @@
 --- @include ended
 --- @include fx
 --- @include stored
+--- @lazy graph
 --- @lazy start_job
 --- @lazy waiters
 --- @lazy record

@@ -72,9 +72,12 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave
   if h[5] then hooks, children, remains = fx.loose_ends(dim, job, header) end
   local ttl = ttl_override ~= '' and ttl_override or h[2]
   if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], run) end
-  if h[8] then payload = fx.graph_end(job, status, code, payload, h[8], problem) end
+  local told = h[8] and fx.graph_end(job, status, code, payload, h[8])
+  payload = told or payload
   redis.call('HSET', header, 'status', status, 'code', code, 'ended', now)
-  if #payload <= COMPACT then
+  if told then
+    -- made of the job's state whenever somebody asks
+  elseif #payload <= COMPACT then
     redis.call('HSET', header, 'result', payload)
   else
     append(dim, job, '0', 'end', code, '', payload)

@@ -23,6 +23,7 @@
 --- @include stored
 --- @include queue_new
 --- @include large
+--- @include graph
 local LAPSED_MS = 1000
 
 function fx.start_job(s)
