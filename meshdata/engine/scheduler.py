@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 OTHERS_LATER_S: Final = (0.005, 0.02)
 """Whoever fired last goes on to fire; the others come this much later, and mostly find nothing left to do."""
 
+NO_TIME_S: Final = 1e-6
+"""A clock that a test holds counts whole microseconds: of a moment between two it shows the one before, for ever."""
+
 
 class Scheduler:
     """The timer pollers of one process.
@@ -101,7 +104,7 @@ class Scheduler:
                 continue
             wait = self._look_s if left is None else min(left / 1000, self._look_s)
             self._due[partition] = min(self._due[partition], loop.time() + wait)
-            while (rest := self._due[partition] - loop.time()) > 0:
+            while (rest := self._due[partition] - loop.time()) > NO_TIME_S:
                 event.clear()
                 try:
                     # Not asyncio.wait_for: that of Python 3.11 forgets a cancellation that comes with the event.

@@ -104,6 +104,20 @@ async def test_each_has_slots_of_its_own(held: MeshData, clock: Clock) -> None:
     assert len(runs.args) == 5
 
 
+async def test_a_held_clock_goes_on_where_several_processes_fire(
+    held: MeshData, clock: Clock, partitions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A pause that ends between two microseconds: the clock comes to just before its end and to just after.
+    monkeypatch.setattr("meshdata.engine.scheduler.random.uniform", lambda least, most: 0.010_000_4)
+    async with MeshData("fake://", clock=clock, partitions=partitions) as other:
+        for mesh in (held, other):
+            await mesh.connect("slow", slow)
+        await held.schedule("slow", ["30 minutes"], id="a", interval="1 h")
+        await held.schedule("slow", ["3 h"], id="b", interval="20 minutes", overlap="allow")
+        await clock.advance("6 h")
+        assert [one.cycles for one in await held.schedules()] == [7, 19]
+
+
 # --- one for all ------------------------------------------------------------------------------------------------------
 
 
