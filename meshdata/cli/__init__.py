@@ -138,6 +138,18 @@ def api(
 
 
 @app.command()
+def adopt(
+    target: Annotated[str, typer.Argument(metavar="MODULE:FUNCTION", help="A function of yours; it is not called.")],
+    entity: Annotated[str | None, typer.Option(help="The entity's name. By default taken from the function's.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the lines that make a function an entity, with a model made from its signature. Changes nothing."""
+    from meshdata.cli.adopt import adopt as body
+
+    _end(body(Place(as_json=as_json), target, entity=entity))
+
+
+@app.command()
 def check(
     target: Annotated[
         str, typer.Argument(metavar="MODULE[:OBJECT]", help="A module; or a MeshData, a worker or a function in it.")

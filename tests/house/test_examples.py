@@ -15,7 +15,14 @@ from meshdata.store.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
-FURTHER = sorted(str(path.relative_to(ROOT / "examples")) for path in (ROOT / "examples").glob("*/*.py"))
+SERVED = {"service"}
+"""Folders of programs that run until they are stopped: they have tests of their own."""
+
+FURTHER = sorted(
+    str(path.relative_to(ROOT / "examples"))
+    for path in (ROOT / "examples").glob("*/*.py")
+    if path.parent.name not in SERVED
+)
 
 LAST_LINES = {
     "cache.py": "failed with LookupError: no user nobody (3 runs)",
@@ -45,6 +52,10 @@ LAST_LINES = {
     "meshflow/signals.py": "['Hello, early bird', 'Hello, Ada', 'Hello, Grace']",
     "meshflow/subscription_billing.py": "Ada paid 10 … Ada paid 25 {'active': 'no'}",
     "meshflow/timer_race.py": "given up",
+    "refactoring/before.py": "stock: {'cup': 1, 'tea': 7} customers looked up: 3",
+    "refactoring/step_1.py": "stock: {'cup': 1, 'tea': 7} customers looked up: 3",
+    "refactoring/step_2.py": "stock: {'cup': 1, 'tea': 7} customers looked up: 3",
+    "refactoring/after.py": "stock: {'cup': 1, 'tea': 7} customers looked up: 3",
 }
 
 
@@ -91,3 +102,9 @@ def test_an_example_can_be_run_twice_on_a_redis_that_keeps_its_data(example: str
 @pytest.mark.parametrize("example", FURTHER)
 def test_an_example_of_a_kind_runs(example: str, given_redis: str) -> None:
     assert run(example, MESHDATA_URL=given_redis).splitlines()[-1].startswith(LAST_LINES[example])
+
+
+def test_every_step_of_the_refactoring_gives_the_answers_of_the_code_before(given_redis: str) -> None:
+    steps = [example for example in FURTHER if example.startswith("refactoring/")]
+    said = {step: run(step, MESHDATA_URL=given_redis) for step in steps}
+    assert len(steps) == 4 and len(set(said.values())) == 1

@@ -1,0 +1,1 @@
+"""The three services of the shop. Whoever calls them, they stay as they are."""
