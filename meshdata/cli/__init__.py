@@ -45,6 +45,8 @@ app.add_typer(index_app, name="index")
 app.add_typer(dead_app, name="dead")
 schedules_app = typer.Typer(help="List schedules, pause, resume, run and drop them.", no_args_is_help=True)
 app.add_typer(schedules_app, name="schedules")
+graph_app = typer.Typer(help="Check models of graphs, and draw them.", no_args_is_help=True)
+app.add_typer(graph_app, name="graph")
 
 
 def main() -> None:
@@ -658,3 +660,34 @@ def throttle(
     from meshdata.cli.control import throttle as body
 
     _end(body(Place(url, namespace, as_json), ms, topic=topic, process=process))
+
+
+# --- graphs -----------------------------------------------------------------------------------------------------------
+
+GraphsArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model's path; - reads it from standard input.", show_default=False)
+]
+
+
+@graph_app.command("check")
+def graph_check(model: GraphsArgument, as_json: JsonOption = False) -> None:
+    """Compile a model and tell everything that is wrong, each with its line: 1 if anything is."""
+    from meshdata.cli.graph import check as body
+
+    _end(body(Place(as_json=as_json), model))
+
+
+@graph_app.command("show")
+def graph_show(
+    model: GraphsArgument,
+    topic: Annotated[str | None, typer.Option(help="Only the graph that subscribes to it.")] = None,
+    job: Annotated[str | None, typer.Option(help="A job's id: its path is marked.")] = None,
+    to: Annotated[str | None, typer.Option("--svg", help="A file to draw it to, as SVG.")] = None,
+    url: UrlOption = None,
+    namespace: NamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a model's graphs: as Mermaid, or with --svg as a picture."""
+    from meshdata.cli.graph import draw as body
+
+    _end(body(Place(url, namespace, as_json), model, topic=topic, job=job, to=to))

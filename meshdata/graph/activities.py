@@ -80,15 +80,15 @@ def literal_topic(part: ActivityPart) -> str | None:
 
 
 def check_cycle(
-    id: str, part: CyclePart, ancestors: Mapping[str, ActivityPart], path: Path, problems: Problems
+    id: str, part: CyclePart, ancestors: Mapping[str, ActivityPart | None], path: Path, problems: Problems
 ) -> None:
-    """A cycle goes back to an activity that is before it, and that can be gone back to."""
+    """A cycle goes back to an activity that is before it (None where that cannot be read), and can be gone back to."""
     at = (*path, "ancestor")
     target = ancestors.get(part.ancestor)
-    if target is None:
+    if part.ancestor not in ancestors:
         above = ", ".join(ancestors) or "nothing"
         problems.add(f"{part.ancestor} is not an ancestor of {id}; above it there is {above}", at)
-    elif type_of(target) not in _BACK:
+    elif target is not None and type_of(target) not in _BACK:
         problems.add(f"{part.ancestor} is a {target.type}, which cannot be gone back to", at)
 
 

@@ -187,5 +187,5 @@ class Drafts:
             if not draft.tree.is_reached(id):
                 problems.warn(f"no transition leads to {id}", draft.at(id))
             elif isinstance(part, CyclePart):
-                above = {one: draft.activities[one] for one in draft.tree.ancestors[id] if one in draft.activities}
+                above = {one: draft.activities.get(one) for one in draft.tree.ancestors[id]}
                 check_cycle(id, part, above, draft.at(id), problems)
