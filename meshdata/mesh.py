@@ -6,7 +6,7 @@ import os
 import secrets
 import signal as unix_signal
 import socket
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -162,6 +162,7 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         self._serving_since = datetime.now(UTC)
         self._open = False
         self._graphs: GraphHost | None = None
+        self._leaving: list[Callable[[], Awaitable[None]]] = []
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -264,6 +265,9 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
             except (MeshError, TimeoutError):
                 logger.warning("leaving failed; others take over when the life sign lapses", exc_info=True)
             self._serving = False
+        for leave in self._leaving:
+            await leave()
+        self._leaving.clear()
         await self._bus.close()
         await self._near.close()
         await self._engine.close()
@@ -323,6 +327,16 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
     def registry(self) -> Registry:
         """The functions and models it knows, for tools (`meshdata check`); no promise to users."""
         return self._registry
+
+    def before_close(self, leave: Callable[[], Awaitable[None]]) -> None:
+        """Have something done when it closes, once nothing is served any more, for the other doors of the house."""
+        self._leaving.append(leave)
+
+    @property
+    def bus(self) -> Bus:
+        """Its ear on the control plane, for the other doors of the house; no promise to users."""
+        self._need_open()
+        return self._bus
 
     @property
     def clock(self) -> Clock | None:

@@ -114,8 +114,8 @@ def metadata(app: App, graph: Graph, beginning: Beginning, now_ms: int) -> dict[
     stats = stats_of(app.activities[graph.trigger])
     granularity = stats.granularity if stats is not None else "5m"
     found: dict[str, Any] = {
+        "gid": guid(),  # first: the script that takes further replies compares it
         "jid": beginning.id,
-        "gid": guid(),
         "aid": graph.trigger,
         "app": app.id,
         "vrs": app.version,

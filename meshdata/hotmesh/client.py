@@ -92,7 +92,8 @@ class HotMesh:
         )
         mesh = await opening.opened()
         try:
-            hot = cls(opening, app_id, Definitions(mesh.store, app_id, compile_app))
+            hot = cls(opening, app_id, Definitions(mesh.store, app_id, compile_app, bus=mesh.bus))
+            mesh.before_close(hot._definitions.close)  # a mesh that is shared serves the app until its owner closes it
             await hot._definitions.open(as_engine=not readonly)
             if not readonly:
                 await mesh.serve_graph(app_id, hot._steps)
@@ -114,7 +115,6 @@ class HotMesh:
     async def stop(self, drain: Duration = 10) -> None:
         """Take no more work, let what is under way end for at most `drain`, disconnect."""
         await self._subscriptions.close()
-        await self._definitions.close()
         await self._opening.close(drain)
 
     async def worker(self, topic: str, callback: WorkerCallback) -> None:
@@ -280,7 +280,9 @@ class HotMesh:
         position = instance_of(aid, place_at((*activity.ancestors, aid), dad))
         packed = reply(jobs.payload_of(data), status=status, code=code)
         run = f"0 {job_of(self.app_id, id)}"
-        word = await self.mesh.store.graphs.add(run, position, guid=str(metadata.get("guid") or guid()), payload=packed)
+        word = await self.mesh.store.graphs.add(
+            run, position, gid=str(metadata.get("gid", "")), guid=str(metadata.get("guid") or guid()), payload=packed
+        )
         return word == "OK"
 
     async def hook(self, topic: str, data: Any, status: Status = "success", code: int = 200) -> str:

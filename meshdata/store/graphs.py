@@ -110,11 +110,11 @@ class Graphs:
         store._carried(partition, outbox)
         return Committed(word.decode(), entries)
 
-    async def add(self, run: str, position: str, *, guid: str, payload: bytes) -> str:
+    async def add(self, run: str, position: str, *, guid: str, payload: bytes, gid: str = "") -> str:
         """A further reply for an activity that is open: OK, AGAIN (it came before) or STALE."""
         store = self._store
         partition = store._of(run)
-        word, outbox = await store._script("graph_add", partition, run, position, guid, payload)
+        word, outbox = await store._script("graph_add", partition, run, position, gid, guid, payload)
         store._carried(partition, outbox)
         found: str = word.decode()
         return found

@@ -392,6 +392,7 @@ async def test_a_reply_may_come_later_and_once(open_app: OpenApp, eventually: Ev
         assert await hot.add(again, {"percentage": 60}, status="pending", code=202)
         assert not await hot.add(again, {"percentage": 61}, status="pending", code=202)
         await eventually(lambda: _data(hot, metadata["jid"], "percentage", 60))
+    assert not await hot.add({**metadata, "gid": "another generation", "guid": "x"}, {"percentage": 98}, code=200)
     assert await hot.add({**metadata, "guid": "last"}, {"percentage": 99}, code=200)
     output = await waiting
     assert output.data is not None and output.data["percentage"] == 99 and output.data["code"] == 200
