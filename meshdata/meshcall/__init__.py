@@ -1,5 +1,6 @@
 """MeshCall: calls between services by topic, with their results cached; no workflow and no record behind them."""
 
+from meshdata.call.schedule import Schedule
 from meshdata.meshcall.client import MeshCall
 
-__all__ = ["MeshCall"]
+__all__ = ["MeshCall", "Schedule"]

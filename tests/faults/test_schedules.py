@@ -70,7 +70,7 @@ async def gone(mesh: MeshData) -> bool:
     return not await mesh.schedules()
 
 
-@pytest.mark.parametrize("point", ["before slot:4", "after slot:4", "before slot:1", "after slot:12", "after fire:9"])
+@pytest.mark.parametrize("point", ["before slot:4", "after slot:12", "after fire:9"])
 async def test_whoever_dies_over_a_slot_another_starts_it_once(fleet: Fleet, point: str) -> None:
     slots = Slots(fleet)
     [victim] = await fleet.start(crash=point)
@@ -87,12 +87,12 @@ async def test_whoever_dies_over_a_slot_another_starts_it_once(fleet: Fleet, poi
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_slots_survive_workers_killed_at_random(fleet: Fleet) -> None:
-    count = 60
+    count = 45
     slots = Slots(fleet)
     await fleet.start(3)
     async with fleet.client() as mesh:
         await schedule(mesh, count)
-        for wanted in (10, 25, 40):
+        for wanted in (8, 18, 28):
             await fleet.until(lambda wanted=wanted: len(slots.begun()) >= wanted)
             victim = random.choice([worker for worker in fleet.workers if worker.alive])
             victim.kill()
@@ -108,14 +108,14 @@ async def test_a_frozen_process_that_comes_back_counts_nothing_twice(fleet: Flee
     slots = Slots(fleet)
     workers = await fleet.start(2)
     async with fleet.client() as mesh:
-        await schedule(mesh, 30)
+        await schedule(mesh, 24)
         for worker in workers:
             seen = len(slots.begun())
             worker.freeze()
-            await fleet.until(lambda seen=seen: len(slots.begun()) >= min(seen + 8, 28))
+            await fleet.until(lambda seen=seen: len(slots.begun()) >= min(seen + 8, 22))
             worker.thaw()
-        await fleet.until(lambda: slots.ended(30), what=f"30 slots; there are {slots.begun()}")
-    slots.assert_counted(30)
+        await fleet.until(lambda: slots.ended(24), what=f"24 slots; there are {slots.begun()}")
+    slots.assert_counted(24)
 
 
 async def test_without_hints_every_slot_is_started_all_the_same(fleet: Fleet) -> None:
