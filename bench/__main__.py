@@ -15,6 +15,7 @@ from bench.memory import finished, index_touches
 from bench.queries import queries
 from bench.records import bulk, single_set
 from bench.report import Line, show, summarise
+from bench.rpc import kept_answers, remote_calls
 from bench.schedules import schedules
 from bench.sets import together
 from bench.sleepers import asleep
@@ -23,6 +24,8 @@ from bench.workflows import at_once, inline_activities
 WORKLOADS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "cached": cached_hit,
     "plain": plain_call,
+    "remote": remote_calls,
+    "kept": kept_answers,
     "workflow": inline_activities,
     "at_once": at_once,
     "together": together,

@@ -61,7 +61,8 @@ class Calls:
         """
         store = self._store
         call = self._mint()
-        run = run_of(store.keys.partition(call), call)
+        partition = store.keys.partition(call)
+        run = run_of(partition, call)
         wait_ms = "" if timeout_s is None or stay else int(timeout_s * 1000)
         sent = _Sent()
         future = self._waiters.note(run)
@@ -73,6 +74,7 @@ class Calls:
                 sent.known(reply[3])
 
         store.calls.call_soon(then, topic, call, body, wait_ms)
+        store.lane(partition).write_now()
         return await self._await(run, topic, future, sent, timeout_s, timeout_s, stay)
 
     async def _call_again(

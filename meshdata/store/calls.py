@@ -21,6 +21,8 @@ Then = Callable[[Any], None]
 class Scripts(Protocol):
     """What is asked of the store."""
 
+    _crash: Callable[[str], None] | None
+
     @property
     def keys(self) -> Keys: ...
     @property
@@ -76,12 +78,24 @@ class CallScripts:
     def __init__(self, store: Scripts) -> None:
         self._store = store
 
+    def _soon(self, name: str, partition: int, then: Then, *args: Argument) -> None:
+        crash = self._store._crash
+        if crash is None:
+            self._store._soon(name, partition, then, *args)
+            return
+
+        def then_crash(reply: Any) -> None:
+            crash(f"after {name}")
+            then(reply)
+
+        self._store._soon(name, partition, then_crash, *args)
+
     # --- asking -------------------------------------------------------------------------------------------------------
 
     def call_soon(self, then: Then, topic: str, call: str, body: bytes, wait_ms: Argument) -> None:
         """Queue a call whose answer is not kept; `then` is given the reply for `called`."""
         store = self._store
-        store._soon("call", store.keys.partition(call), then, topic, call, body, store.process, wait_ms, "")
+        self._soon("call", store.keys.partition(call), then, topic, call, body, store.process, wait_ms, "")
 
     async def call_again(self, topic: str, call: str, body: bytes, wait_ms: Argument) -> tuple[Outcome, bytes]:
         """The same where it is not known whether that took effect: it is queued once. The id of its message too."""
@@ -96,7 +110,7 @@ class CallScripts:
 
     def ask_soon(self, then: Then, ask: Ask) -> None:
         """Ask for an entry's answer; `then` is given the reply for `asked`."""
-        self._store._soon("ask", self._store.keys.partition(ask.entry), then, *self._ask(ask))
+        self._soon("ask", self._store.keys.partition(ask.entry), then, *self._ask(ask))
 
     async def ask(self, ask: Ask) -> Kept:
         """The same; sent again as often as it takes."""
@@ -135,7 +149,7 @@ class CallScripts:
 
     def answer_soon(self, partition: int, then: Then, claim: Claim, asked: Asked, code: str, payload: bytes) -> None:
         """Bring what came of a call and consume its message; `then` is given the reply, or an error: call `answer`."""
-        self._store._soon("answer", partition, then, *_answer(claim, asked, code, payload))
+        self._soon("answer", partition, then, *_answer(claim, asked, code, payload))
 
     async def answer(self, partition: int, claim: Claim, asked: Asked, code: str, payload: bytes) -> None:
         """The same; sent again as often as it takes."""
@@ -167,7 +181,7 @@ class CallScripts:
 
     def kept_soon(self, then: Then, run: str) -> None:
         """Ask for the stored end of a job; `then` is given the reply for `kept`."""
-        self._store._soon("kept", self._store._of(run), then, run)
+        self._soon("kept", self._store._of(run), then, run)
 
     async def kept_surely(self, run: str) -> Kept:
         """The same; sent again as often as it takes."""

@@ -82,6 +82,7 @@ class Answers:
                 done()
 
         self._store.calls.answer_soon(partition, then, claim, asked, code, payload)
+        self._store.lane(partition).write_now()
 
     async def _outcome(self, message: Message, asked: Asked, function: Function) -> tuple[str, bytes]:
         try:

@@ -177,6 +177,14 @@ async def tick() -> None:
     await state.incr("ticks", 1)
 
 
+async def plain(key: str, pause: float) -> str:
+    """Called without a job."""
+    note("begin", key)
+    await asyncio.sleep(pause)
+    note("end", key)
+    return key
+
+
 def make_deaf() -> None:
     """Lose every publication, as if Redis had none: news is only what somebody looks for."""
     pushed = Lane._pushed
@@ -208,6 +216,7 @@ async def main() -> None:
         poison_at_once,
         asks_for_poison,
         tick,
+        plain,
     ):
         if not served or function.__name__ in served:
             mesh.connect(function.__name__, function)
