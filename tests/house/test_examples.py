@@ -27,6 +27,7 @@ FURTHER = sorted(
 LAST_LINES = {
     "cache.py": "failed with LookupError: no user nobody (3 runs)",
     "cron.py": "interrupted: True, and again: False",
+    "calls.py": "flushed: True",
     "first.py": "completed, kept for 60000 ms",
     "migrate_model.py": "counted often meanwhile, wrong 0 times",
     "order.py": "{'ok': False, 'problem': 'the card was refused'}",

@@ -86,6 +86,13 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+def test_calls_are_answered_and_kept_as_their_guide_says(tmp_path: Path) -> None:
+    assert ran(program("calls"), tmp_path).splitlines() == [
+        "19.0", "19.0", "shop.stock is served by nobody", "1 run for a hundred callers", "2 runs", "True False",
+        "LookupError no unicorn", "LookupError no unicorn",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("guide", sorted(path.stem for path in GUIDES.glob("*.md")))
 def test_links_between_guides_lead_somewhere(guide: str) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (GUIDES / f"{guide}.md").read_text("utf-8"))
