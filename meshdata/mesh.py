@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping,
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, cast, overload
 
 from redis.asyncio import Redis
 
-from meshdata.call.caller import Caller
+from meshdata.call.caller import NOTHING_KNOWN, Caller, served_of
 from meshdata.call.cancel import cancel_run
 from meshdata.call.export import export as export_job
 from meshdata.call.handle import Handle, HookHandle
@@ -61,6 +61,7 @@ from meshdata.workflow.function import Function
 from meshdata.workflow.home import FLOW, Home, decoder_of, topic_of
 from meshdata.workflow.interceptor import Interceptor, check_interceptors
 from meshdata.workflow.long import LONG_JOURNAL
+from meshdata.workflow.method import Method
 from meshdata.workflow.starting import Conflict
 from meshdata.workflow.worker import Host, Service
 
@@ -298,7 +299,7 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
     @property
     def entities(self) -> list[str]:
         """The names connected in this process, hooks included."""
-        return list(self._registry.functions)
+        return list(dict.fromkeys(one.name for one in self._registry.functions.values()))
 
     @property
     def is_open(self) -> bool:
@@ -440,9 +441,14 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
 
     async def _serve_class(self, key: str) -> None:
         kind = self._classes.served[key]
+        # An index that is not there is made at once, and before the first record. One that is to be changed may take
+        # as long as there are records, and work does not wait for it.
+        has_index = not self._store.has_search or await Index(self._store).exists(kind.entity)
+        if not has_index:
+            await Index(self._store).follow(self._registry.schemas[kind.entity])
         for connected in kind.functions:
             await self._serve(connected)
-        if self._store.has_search:
+        if has_index and self._store.has_search:
             await Index(self._store).follow(self._registry.schemas[kind.entity])
 
     async def served(self, name: str) -> None:
@@ -625,6 +631,8 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         if near_cache and id is None:
             raise InvalidOptions("the answer of an id is kept, and none was given; add id=...", argument="near_cache")
         served = self._registry.served(entity)
+        if served is NOTHING_KNOWN:
+            self._classes.refuse(entity)
         # What is only reserved has no end to wait for.
         wait = wait and pending is None
         if id is not None and wait and not (flush or retry_failed or state or queue or retry or conflict or delay):
@@ -650,7 +658,7 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         self,
         entity: str,
         id: str,
-        hook_entity: str,
+        hook_entity: str | Callable[..., Any],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         *,
@@ -659,6 +667,9 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         **unknown: Never,
     ) -> HookHandle:
         """Run a further function on a living job, sharing its record.
+
+        Args:
+            hook_entity: its name, `user.bill`, or a hook method, `Order.incr_quantity`.
 
         Returns:
             A handle; await it for what the hook returned.
@@ -670,7 +681,10 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         if unknown:
             refuse_unknown("hook", unknown, self.hook)
         job = job_of(entity, id)
-        name = check_entity(hook_entity, argument="hook_entity")
+        if isinstance(hook_entity, Method):
+            served = served_of(hook_entity)
+            return await self._caller.hook(job, hook_entity.home.name, args, kwargs, served, retry=retry)
+        name = check_entity(cast(str, hook_entity), argument="hook_entity")
         functions = self._registry.functions
         if name not in functions and f"{entity}.{name}" in functions:
             raise InvalidOptions(

@@ -12,12 +12,18 @@ async def entity_names(mesh: MeshData) -> list[dict[str, Any]]:
     """The entities by name: [{entity, served, model, indexed, hooks}]."""
     indexed = {one.entity for one in await _indexes(mesh) if one.current}
     registry = mesh.registry
-    names = {*registry.functions, *registry.schemas, *indexed}
-    hooks = {name for name in names if name.rpartition(".")[0] in names}
+    methods = {one.name: one for one in registry.functions.values() if one.entity}
+    served = {name for name, one in registry.functions.items() if not one.entity} | {
+        one.entity for one in methods.values()
+    }
+    names = {*served, *registry.schemas, *indexed}
+    hooks = {name for name in names if name.rpartition(".")[0] in names} | {
+        name for name, one in methods.items() if one.is_hook
+    }
     return [
         {
             "entity": name,
-            "served": name in registry.functions,
+            "served": name in served,
             "model": name in registry.schemas,
             "indexed": name in indexed,
             "hooks": [hook for hook in sorted(hooks) if hook.rpartition(".")[0] == name],
@@ -54,7 +60,7 @@ async def _indexes(mesh: MeshData) -> list[Any]:
 
 
 def _signature(mesh: MeshData, name: str) -> str | None:
-    connected = mesh.registry.functions.get(name)
+    connected = next((one for one in mesh.registry.functions.values() if one.name == name), None)
     if connected is None:
         return None
     try:

@@ -16,6 +16,7 @@ from meshdata.store.messages import Argument, Outcome, StartJob
 from meshdata.values import Duration, from_json, mint_id
 from meshdata.workflow.child import check_args, check_kwargs, start_body, ttl_text
 from meshdata.workflow.home import topic_of
+from meshdata.workflow.method import Method
 from meshdata.workflow.starting import Conflict, check_conflict, delay_of, limit_of, pending_of
 
 
@@ -32,6 +33,18 @@ class Served:
 
 
 NOTHING_KNOWN = Served()
+
+
+def served_of(method: Method[Any, Any], ttl: Duration | None = None) -> Served:
+    """What is known of a method of a class.
+
+    Args:
+        ttl: of its class, where the method names none.
+    """
+    function, home = method.function, method.home
+    kept = ttl if method.ttl is None else method.ttl
+    return Served(function.bind, function.check_arguments, home.decode, kept, home.topic, method.retry)
+
 
 MOST_KEPT: Final = 10_000
 """Of how many ids a process remembers that their answer is kept."""

@@ -20,19 +20,24 @@ class Kind:
         model: the class, a pydantic one.
         entity: whose records its instances are; version: "" for none.
         functions: its methods, to be served; methods of one entity and different versions have topics of their own.
-        children: entities of jobs that are parts of its own, with records of the same fields.
+        parts: entities of jobs that are parts of its own, with records of the same fields.
     """
 
     model: type[BaseModel]
     entity: str
     version: str
     functions: Sequence[Connected] = ()
-    children: Sequence[str] = ()
+    parts: Sequence[str] = ()
 
     @property
     def key(self) -> str:
         """What a mesh knows it by."""
-        return f"{self.entity} {self.version}"
+        return key_of(self.entity, self.version)
+
+
+def key_of(entity: str, version: str) -> str:
+    """What a mesh knows a class by; no name of an entity has a space."""
+    return f"{entity} {version}"
 
 
 class ServableClass(Protocol):
@@ -84,16 +89,31 @@ class Classes:
                 argument="classes",
             )
         common = None if len(versions) == 1 else common_model([one.model for one in versions.values()])
-        for entity in (kind.entity, *kind.children):
-            self.registry.learn(kind.model, entity)
-            if common is not None:
-                self.registry.share(common, entity)
+        self.registry.learn(kind.model, kind.entity)
+        if common is not None:
+            self.registry.share(common, kind.entity)
+        self.registry.parts |= dict.fromkeys(kind.parts, kind.entity)
         if serve:
             for function in kind.functions:
                 self.registry.add(function)
             self.served[kind.key] = kind
         self._versions[kind.entity] = versions
         return kind.key
+
+    def refuse(self, entity: str) -> None:
+        """Refuse a call of an entity that is a class: it has methods, and no function of its own name.
+
+        Raises:
+            InvalidOptions: it names them.
+        """
+        kinds = self._versions.get(entity)
+        if kinds:
+            known = next(iter(kinds.values()))
+            raise InvalidOptions(
+                f"{entity!r} is the class {known.model.__name__}; call one of its methods: "
+                f"{', '.join(one.name for one in known.functions)}",
+                argument="entity",
+            )
 
 
 def common_model(models: Sequence[type[BaseModel]]) -> type[BaseModel]:

@@ -26,6 +26,7 @@ class Connected:
 
     Attributes:
         entity: whose jobs its runs are, where it is not that of its own name: a method's.
+        is_hook: whether it is a hook method.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Connected:
     concurrency: int | None = None
     served: Served = field(default_factory=Served)
     entity: str = ""
+    is_hook: bool = False
 
     @property
     def topic(self) -> str:
@@ -54,6 +56,7 @@ class Registry:
     def __init__(self) -> None:
         self.functions: dict[str, Connected] = {}
         self.schemas: dict[str, Schema[Any]] = {}
+        self.parts: dict[str, str] = {}  # the entity of jobs that are parts of a class's own → the class's
         self._shared: dict[str, Schema[Any]] = {}
         self._partitions = 1
 
@@ -138,6 +141,9 @@ class Registry:
                 argument="model",
             )
 
+    def _schema(self, entity: str) -> Schema[Any] | None:
+        return self.schemas.get(entity) or self.schemas.get(self.parts.get(entity, ""))
+
     def served(self, name: str) -> Served:
         """What is known of an entity for calling it."""
         known = self.functions.get(name)
@@ -153,7 +159,7 @@ class Registry:
             raise InvalidOptions(f"fields are a mapping; got {type(fields).__name__}", argument="fields")
         for name in fields:
             checked_field(name)
-        schema = self.schemas.get(entity)
+        schema = self._schema(entity)
         if schema is not None:
             changes, gone = schema.to_hash(dict(fields), partial=True, id=id)
             return claimed(schema, changes), gone
@@ -162,7 +168,7 @@ class Registry:
 
     def whole(self, entity: str, record: Mapping[str, Any] | BaseModel, id: str) -> dict[str, Argument]:
         """A whole record as it is stored: defaults are written, required fields must be there."""
-        schema = self.schemas.get(entity)
+        schema = self._schema(entity)
         if schema is None:
             assert isinstance(record, Mapping)
             return self.to_hash(entity, record)[0]
@@ -188,7 +194,7 @@ class Registry:
 
     def from_hash(self, entity: str, stored: Mapping[str, bytes]) -> dict[str, Any]:
         """Stored fields with the model's types; as text where there is no model."""
-        schema = self.schemas.get(entity)
+        schema = self._schema(entity)
         if schema is not None:
             return schema.from_hash(dict(stored))
         return {name: value.decode() for name, value in stored.items()}
@@ -196,7 +202,7 @@ class Registry:
     def named(self, entity: str, names: Sequence[str], stored: Mapping[str, bytes | None]) -> dict[str, Any]:
         """Some fields with the model's types, None for those that are not stored."""
         there = {name: value for name, value in stored.items() if value is not None}
-        schema = self.schemas.get(entity)
+        schema = self._schema(entity)
         if schema is not None:
             return schema.from_hash(there, list(names))
         return {name: there[name].decode() if name in there else None for name in names}
@@ -207,7 +213,7 @@ class Registry:
         Raises:
             RecordInvalid: `strict`, and the model has no such field.
         """
-        schema = self.schemas.get(entity)
+        schema = self._schema(entity)
         if schema is None:
             return list(names)
         if strict:
@@ -216,7 +222,7 @@ class Registry:
 
     def elements(self, entity: str, field: str, values: Iterable[Any], id: str | None = None) -> list[Argument]:
         """The arguments of a change to a list or set, in the words of lua/lib/elements.lua."""
-        schema = self.schemas.get(entity)
+        schema = self._schema(entity)
         if schema is None:
             raise InvalidOptions(
                 f"no model of {entity!r} is known here that says it is a list; connect(model=...) or give the class",
@@ -229,7 +235,7 @@ class Registry:
 
     def check_count(self, entity: str, field: str, by: float) -> None:
         """Refuse to count where the model has no number, or with a fraction where it has whole ones."""
-        schema = self.schemas.get(entity)
+        schema = self._schema(entity)
         if schema is None:
             return
         schema.check_names([field])
@@ -246,7 +252,7 @@ class Registry:
         """Seed fields, flat."""
         if not isinstance(state, Mapping):
             raise InvalidOptions(f"state is a mapping of fields; got {type(state).__name__}", argument="state")
-        schema = self.schemas.get(entity)
+        schema = self._schema(entity)
         for one in schema.unique if schema is not None else ():
             if state.get(one.name) is not None:
                 raise InvalidOptions(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from meshdata.call.caller import Served
+from meshdata.call.caller import Served, served_of
 from meshdata.call.handle import Handle, HookHandle
 from meshdata.call.options import check_flags, job_of, refuse_unknown, seconds
 from meshdata.errors import InvalidOptions, JobExists
@@ -15,17 +15,6 @@ from meshdata.workflow.method import CallOptions, Method
 T = TypeVar("T")
 
 FLAGS: Final = ("flush", "retry_failed", "hookable")
-
-
-def served_of(method: Method[Any, Any], ttl: Duration | None) -> Served:
-    """What is known of a method for calling it.
-
-    Args:
-        ttl: of its class, where the method names none.
-    """
-    function, home = method.function, method.home
-    kept = ttl if method.ttl is None else method.ttl
-    return Served(function.bind, function.check_arguments, home.decode, kept, home.topic, method.retry)
 
 
 class Calls:

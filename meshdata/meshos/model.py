@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 from pydantic import ConfigDict
 from pydantic import Field as PydanticField
 
+from meshdata.call.caller import served_of
 from meshdata.call.handle import Handle
 from meshdata.entity.classes import Kind
 from meshdata.entity.registry import Connected
 from meshdata.errors import InvalidOptions, UsageError
 from meshdata.mesh import MeshData
-from meshdata.meshos.calls import Calls, served_of
+from meshdata.meshos.calls import Calls
 from meshdata.meshos.declare import Durable, declare, durable_members
 from meshdata.meshos.duals import Delete, Update
 from meshdata.meshos.place import Place, place_of, reference
@@ -27,7 +28,7 @@ from meshdata.search.record import Record, RecordType
 from meshdata.values import Duration, check_entity, mint_id
 from meshdata.workflow.activity import Activity
 from meshdata.workflow.child import ttl_text
-from meshdata.workflow.method import Method, RunMethod
+from meshdata.workflow.method import HookMethod, Method, RunMethod
 from meshdata.workflow.state import State, state
 
 FOREVER: Final = "infinity"
@@ -150,6 +151,7 @@ class MeshOS(Record, metaclass=MeshOSType):
                 Connected(
                     method.home.name, method.function, cls.__version__ or None, method.ttl or cls.__ttl__, method.retry,
                     method.concurrency, served_of(method, cls.__ttl__), records.entity,
+                    isinstance(method, HookMethod),
                 )
                 for method in methods
             ],

@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 
+from meshdata.entity.classes import key_of as class_key
 from meshdata.errors import InvalidOptions, RecordNotFound
 from meshdata.mesh import MeshData
 from meshdata.meshos.dicts import aggregate_of
@@ -136,7 +137,13 @@ class ClassRecords(Generic[M]):
 
 
 class Found(Find[M]):
-    """A query whose hits know the mesh they were found on."""
+    """A query of a class: it waits for the index that is made when the class is registered, and its hits know the mesh
+    they were found on."""
+
+    async def _plan(self) -> Plan:
+        model = self._schema.model if self._schema is not None else None
+        await cast("MeshData", self._actions).served(class_key(self._entity, getattr(model, "__version__", "")))
+        return await super()._plan()
 
     def _item(self, plan: Plan, row: Row) -> Any:
         item = super()._item(plan, row)

@@ -119,6 +119,11 @@ class Index:
             logger.info("index in use", extra={"entity": schema.entity, "version": schema.version})
         return built or swapped
 
+    async def exists(self, entity: str) -> bool:
+        """Whether queries of an entity have an index, in every partition."""
+        names = await asyncio.gather(*(self._current(p, entity) for p in range(self._store.partitions)))
+        return all(name is not None for name in names)
+
     async def follow(self, schema: Schema[Any]) -> None:
         """`create` for a process that serves: one whose code is older than the index serves on, with a warning."""
         try:

@@ -28,7 +28,9 @@ class Actions(Protocol):
     """What is done to one job or record: `MeshData`'s own verbs."""
 
     async def signal(self, key: str, payload: Any = None) -> bool: ...
-    async def hook(self, entity: str, id: str, hook_entity: str, args: Sequence[Any] = ()) -> Any: ...
+    async def hook(
+        self, entity: str, id: str, hook_entity: str | Callable[..., Any], args: Sequence[Any] = ()
+    ) -> Any: ...
     async def cancel(self, entity: str, id: str, reason: str | None = None) -> bool: ...
     async def interrupt(
         self, entity: str, id: str, *, reason: str | None = None, code: int = 410, descend: bool = True
@@ -117,7 +119,7 @@ class Verbs:
 
     async def hook(
         self,
-        hook_entity: str,
+        hook_entity: str | Callable[..., Any],
         args: Sequence[Any] = (),
         *,
         dry_run: bool = False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from meshdata import MeshData
+from meshdata import MeshData, MeshOS, workflow
 
 ONE = "/entities/user/records/{}"
 MANY = "/entities/user/records"
@@ -23,6 +23,31 @@ async def test_entities_are_listed_and_described(web: httpx.AsyncClient) -> None
     assert told["index"]["age"] == "NUMERIC"
     assert told["signatures"]["user"] == "(plan: 'str', age: 'int') -> 'str'"
     assert (await web.get("/entities/nobody")).status_code == 404
+
+
+async def test_a_class_is_one_entity_with_its_hooks(web: httpx.AsyncClient, mesh: MeshData) -> None:
+    class Ticket(MeshOS, entity="ticket", version="v1", ttl="1 minute"):
+        """A ticket."""
+
+        seat: str = ""
+
+        @workflow.run
+        async def book(self, seat: str) -> None: ...
+
+        @workflow.hook
+        async def move(self, seat: str) -> bool: ...
+
+    await mesh.register(Ticket)
+    listed = [one for one in (await web.get("/entities")).json()["entities"] if "ticket" in one["entity"]]
+    assert listed == [
+        {"entity": "ticket", "served": True, "model": True, "indexed": True, "hooks": ["ticket.move"]},
+    ]
+    told = (await web.get("/entities/ticket")).json()
+    assert told["schema"]["properties"].keys() == {"id", "seat"}
+    assert told["signatures"]["ticket.move"] == "(seat: 'str') -> 'bool'"
+    created = await web.post("/entities/ticket/records", json={"id": "t1", "seat": "4a"})
+    assert created.json() == {"id": "t1", "seat": "4a"}
+    assert (await web.delete("/entities/ticket/records/t1")).status_code in (200, 204)
 
 
 async def test_a_record_is_created_read_changed_and_removed(web: httpx.AsyncClient) -> None:

@@ -454,3 +454,40 @@ async def test_activities_with_a_queue_run_on_the_workers_of_that_queue(open_mes
     assert await handle == "Film f: Dune"
     assert await Film(id="f").render("here") == "Film f: here"
     assert done == {"rendered": 2}
+
+
+async def test_methods_are_hooked_on_all_that_a_query_finds(mesh: MeshData, eventually: Eventually) -> None:
+    await mesh.register(Order)
+    for id in ("a", "b", "c"):
+        await Order(id=id).create(2)
+    report = await Order.find(Order.quantity == 2).hook(Order.incr_quantity, [5])
+    assert report.done == ["a", "b", "c"]
+
+    async def all_have(quantity: int) -> bool:
+        return await Order.count(Order.quantity == quantity) == 3
+
+    assert await eventually(lambda: all_have(7))
+    handle = await mesh.hook("order", "a", Order.incr_quantity, [1])
+    assert await handle == 8
+
+
+async def test_a_class_cannot_be_called_as_a_function(mesh: MeshData) -> None:
+    await mesh.register(Order)
+    with pytest.raises(InvalidOptions, match=r"is the class Order; call one of its methods: order\.create"):
+        await mesh.exec(entity="order", args=[1], id="o1")
+    with pytest.raises(InvalidOptions, match="a name is a str"):
+        await mesh.hook("order", "o1", print)
+    assert mesh.entities == ["order.create", "order.incr_quantity"]
+
+
+async def test_a_query_waits_for_the_index_of_a_class_just_registered(mesh: MeshData) -> None:
+    mesh.register(Order)
+    assert (await Order.find(Order.quantity > 0)).total == 0
+
+
+async def test_classes_work_without_the_search_module(namespace: str) -> None:
+    async with MeshData("fake://", namespace=namespace) as mesh, Order.served(mesh):
+        assert await Order(id="o1").create(1) == "o1 paid 1.5"
+        assert await Order(id="o1").incr_quantity(-1) == 0
+        assert [one.id for one in await Order.find(Order.status == "depleted")] == ["o1"]
+        assert await Order.delete("o1")
