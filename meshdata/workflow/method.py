@@ -244,6 +244,8 @@ class Method(Generic[P, R]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
+        if not hasattr(type(instance), "__mesh_call__"):
+            raise UsageError(f"{self!r} is a method of a class that is no MeshOS: class ...(MeshOS, entity=...)")
         current = getattr(type(instance), self.name)
         if not isinstance(current, Method) or current.fn is not self.fn:
             # Overridden: only `super().create(...)` comes here, and means the code of the class above, in place.

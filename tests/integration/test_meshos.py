@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import pytest
 import redis
+from pydantic import Field
 
 from meshdata import MeshData, MeshFlow, MeshOS, RetryPolicy, activity, workflow
+from meshdata.cli.check import functions_of
 from meshdata.errors import (
     InvalidOptions,
     JobExists,
@@ -240,6 +242,40 @@ async def test_a_job_of_a_class_goes_on_in_another_process(open_mesh: OpenMesh, 
     assert await handle == ["w1: first", "rested a while", "on", "w1: last", "half"]
     assert done == {"first": 1, "last": 1}
     assert positions(await journal_of(holder, "walk:w1"))[: len(recorded)] == recorded
+
+
+async def test_a_hook_method_goes_on_in_another_process(open_mesh: OpenMesh, eventually: Eventually) -> None:
+    meshes = [await open_mesh(), await open_mesh()]
+
+    class Stay(MeshOS, entity="stay", ttl="1 minute"):
+        guests: list[str] = Field(default_factory=list)
+
+        @workflow.run
+        async def open_it(self) -> str:
+            return self.id
+
+        @workflow.hook
+        async def welcome(self, guest: str) -> list[str]:
+            await self.note(guest)
+            await self.state.append("guests", guest)
+            await workflow.wait_for(f"leave-{self.id}")
+            await self.note(f"{guest} left")
+            return list(await self.state.get("guests"))
+
+        @activity
+        async def note(self, text: str) -> None:
+            done[f"{self.id} {text}"] += 1
+
+    for mesh in meshes:
+        await mesh.register(Stay)
+    assert await Stay(id="s1").open_it() == "s1"
+    handle = await Stay(id="s1").welcome.start("ann")
+    holder, run = await until_resident(meshes, "stay:s1", dimension="1")
+    await eventually(lambda: run.is_waiting and done["s1 ann"])
+    await hand_over(holder, run)
+    await meshes[0].signal("leave-s1")
+    assert await handle == ["ann"]
+    assert done == {"s1 ann": 1, "s1 ann left": 1}
 
 
 async def test_a_recorded_job_of_a_class_is_replayed_without_a_server(mesh: MeshData) -> None:
@@ -491,3 +527,16 @@ async def test_classes_work_without_the_search_module(namespace: str) -> None:
         assert await Order(id="o1").incr_quantity(-1) == 0
         assert [one.id for one in await Order.find(Order.status == "depleted")] == ["o1"]
         assert await Order.delete("o1")
+
+
+def test_the_check_of_recorded_runs_knows_methods() -> None:
+    assert functions_of("examples.meshos.versions", set()).keys() >= {"invoice.issue", "invoice.message", "main"}
+
+
+def test_a_method_outside_a_class_of_the_mesh_says_what_is_missing() -> None:
+    class Plain:
+        @workflow.run
+        async def work(self) -> None: ...
+
+    with pytest.raises(UsageError, match="no MeshOS"):
+        _ = Plain().work
