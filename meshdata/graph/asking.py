@@ -4,7 +4,7 @@
 are sent and waited for by nobody. What is asked is an operation of the step's commit, so it is asked once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -33,7 +33,7 @@ class Broadcast:
 
     topic: str
     payload: dict[str, Any]
-    query: Any
+    query: Mapping[str, Any]
     facets: tuple[str, ...]
     scrub: bool
 
@@ -222,8 +222,9 @@ def _signal(step: Step, activity: Activity, own: Signal, scope: Scope) -> None:
     payload = {} if is_nothing(payload) else payload
     if own.kind == "all":
         facet = f"{text(_value(own.key_name, scope))}:{text(_value(own.key_value, scope))}"
-        query = _value(own.resolver, scope)
-        scrub = _value(own.scrub, scope) is True
+        resolved = _value(own.resolver, scope)
+        query = resolved if isinstance(resolved, Mapping) else {}
+        scrub = _value(own.scrub, scope) is True or query.get("scrub") is True
         step.broadcasts.append(Broadcast(topic, payload, query, (facet,), scrub))
         return
     status, code = _value(own.status, scope), _value(own.code, scope)

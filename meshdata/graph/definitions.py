@@ -60,18 +60,15 @@ class Definitions:
 
     Args:
         compile: makes an app of a model; runs in a thread.
-        bus: of the process; None makes one.
+        bus: of the process: a second one would take the first one's place on the channel.
         look_s: what is active is looked up at least this often.
     """
 
-    def __init__(
-        self, store: Store, app: str, compile: Compile, *, bus: Bus | None = None, look_s: float = LOOK_S
-    ) -> None:
+    def __init__(self, store: Store, app: str, compile: Compile, *, bus: Bus, look_s: float = LOOK_S) -> None:
         self._store = store
         self._app = app
         self._compile = compile
-        self._bus = Bus(store) if bus is None else bus
-        self._own_bus = bus is None
+        self._bus = bus
         self._look_s = look_s
         self._current: App | None = None
         self._standing = NOTHING_ACTIVE
@@ -122,8 +119,6 @@ class Definitions:
         if self._subscription is not None:
             self._subscription.close()
             self._subscription = None
-        if self._own_bus:
-            await self._bus.close()
 
     async def _listening(self) -> None:
         if self._subscription is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from meshdata.graph.state import to_text
-from meshdata.store.messages import Argument, StartJob
+from meshdata.store.messages import Argument, Mark, StartJob
 
 GRAPH: Final = "graph:"
 RETRY_MARK: Final = "+"
@@ -95,8 +95,12 @@ class Effects:
         self._add("record", len(fields), *(text for pair in fields for text in pair))
 
     def statistics(self, arguments: Sequence[Argument]) -> None:
-        """Count the job."""
+        """Count the job: `statistics.recorded`."""
         self._add("stat", *arguments)
+
+    def unindex(self, mark: Mark) -> None:
+        """Take out of an index what was read of it."""
+        self._add("send", mark.partition, "unindex", self._app, mark.bucket, mark.key, mark.facet, mark.upto)
 
     def publish(self, topic: str) -> None:
         """Show the job's output to those who subscribe."""

@@ -14,6 +14,7 @@ from meshdata.graph.asking import Broadcast, start_of
 from meshdata.graph.begin import Beginning, guid
 from meshdata.graph.compiled import App
 from meshdata.graph.errors import error_text
+from meshdata.graph.figures import Listing
 from meshdata.graph.state import NotLoaded, State
 from meshdata.graph.transition import Transition
 from meshdata.store.graphs import Committed, End, Fields, Taken
@@ -34,8 +35,8 @@ class Versions(Protocol):
     async def version(self, version: str) -> App | None: ...
 
 
-Listed = Callable[[Broadcast], Awaitable[Sequence[str]]]
-"""The ids of the jobs that a broadcast is for."""
+Listed = Callable[[Broadcast], Awaitable[Listing]]
+"""Finds the jobs that a broadcast is for."""
 
 
 class Steps:
@@ -43,7 +44,7 @@ class Steps:
 
     Args:
         versions: of the app.
-        listed: reads the ids that a broadcast is for.
+        listed: finds the jobs that a broadcast is for.
     """
 
     def __init__(self, store: Store, versions: Versions, *, listed: Listed) -> None:
@@ -143,7 +144,11 @@ class Steps:
 
     async def _operations(self, transition: Transition) -> list[Argument]:
         for broadcast in transition.broadcasts:
-            transition.broadcast(broadcast, await self._listed(broadcast))
+            listing = await self._listed(broadcast)
+            transition.broadcast(broadcast, listing.ids)
+            if broadcast.scrub:
+                for mark in listing.marks:
+                    transition.effects.unindex(mark)
         written, gone = transition.state.changes(transition.updated)
         operations: list[Argument] = ["set", len(written), *written]
         if gone:

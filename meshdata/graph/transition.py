@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 
 from meshdata.engine.entry import Entry
 from meshdata.graph import asking
-from meshdata.graph.begin import Beginning, metadata, own_document, stamp
+from meshdata.graph.begin import Beginning, metadata, own_document, stamp, stats_of
 from meshdata.graph.compiled import Activity, App, Await, Cycle, Edge, Graph, Worker
 from meshdata.graph.conditions import taken
 from meshdata.graph.effects import RETRY_MARK, Effects, job_of, reply
@@ -33,6 +33,7 @@ from meshdata.graph.place import Place, instance_of, parse_instance, pass_of, wi
 from meshdata.graph.replies import Reply, reply_of, told
 from meshdata.graph.scope import Document, begun_document, document_of, job_scope, kept_of, scope_of
 from meshdata.graph.state import ACTIVITY, LEDGER, QUEUE, RETRY, NotLoaded, State
+from meshdata.graph.statistics import recorded
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +118,16 @@ class Transition:
         document["output"] |= begun["output"]
         self._ledger(trigger.id, (), Ledger.of_trigger())
         self._conclude(trigger, (), 0, document, Reply("success", 200, UNDEFINED), leg=2, is_first=True)
+        self._count(trigger, beginning, document)
+
+    def _count(self, trigger: Activity, beginning: Beginning, document: Document) -> None:
+        stats = stats_of(trigger)
+        if stats is not None:
+            scope = scope_of(self.app, trigger, (), self.state, document)
+            ts = self.state.metadata["ts"]
+            counted = recorded(stats, app=self.app.id, ts=ts, key=beginning.key, id=beginning.id, scope=scope)
+            if counted:
+                self.effects.statistics(counted)
 
     def receive(self, entry: Entry) -> None:
         """An entry of the job's inbox."""

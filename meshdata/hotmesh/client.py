@@ -9,18 +9,20 @@ from typing import Any, Final, Literal
 from meshdata.call.options import seconds
 from meshdata.call.outcome import value_of
 from meshdata.errors import InvalidOptions, JobError, MeshTimeout
-from meshdata.graph.asking import hook_key, start_of
+from meshdata.graph.asking import Broadcast, hook_key, start_of
 from meshdata.graph.begin import Beginning, guid, identify
 from meshdata.graph.compiled import App, Graph
 from meshdata.graph.compiler import compile_app
 from meshdata.graph.definitions import DELAY_S, Definitions
 from meshdata.graph.effects import job_of, reply
 from meshdata.graph.errors import interrupted
+from meshdata.graph.figures import AppFigures, Listing
 from meshdata.graph.place import instance_of, place_at
 from meshdata.graph.replies import STATUSES
 from meshdata.graph.steps import Steps, existing
 from meshdata.graph.stream import JobOutput, WorkerCallback
 from meshdata.hotmesh import jobs
+from meshdata.hotmesh.figures import FigureVerbs
 from meshdata.hotmesh.subscriptions import Callback, Subscriptions, output_of
 from meshdata.mesh import MeshData
 from meshdata.opening import Address, Opening
@@ -36,7 +38,7 @@ Model = str | Path
 Status = Literal["success", "pending", "error"]
 
 
-class HotMesh:
+class HotMesh(FigureVerbs):
     """One app of graphs, as an engine, a worker, both, or neither. Made by `HotMesh.init`.
 
     Attributes:
@@ -49,6 +51,7 @@ class HotMesh:
         self.app_id = app_id
         self.guid = guid()
         self.mesh: MeshData = opening.mesh
+        self._figures = AppFigures(self.mesh.store, app_id, definitions.active)
         self._steps = Steps(self.mesh.store, definitions, listed=self._listed)
         self._subscriptions = Subscriptions(self.mesh.store, app_id)
 
@@ -388,8 +391,8 @@ class HotMesh:
         """Hear no more by a pattern."""
         self._subscriptions.remove(pattern, is_pattern=True)
 
-    async def _listed(self, broadcast: Any) -> Sequence[str]:
-        return ()
+    async def _listed(self, broadcast: Broadcast) -> Listing:
+        return await self._figures.listing(broadcast.topic, broadcast.query, broadcast.facets)
 
 
 def _check_status(status: str) -> None:

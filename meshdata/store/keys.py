@@ -63,6 +63,10 @@ class Keys:
         """The living engines of an app of graphs."""
         return f"{self._bases[0]}engines:{app}"
 
+    def statistics(self, partition: int, app: str, bucket: str, key: str) -> str:
+        """The figures that an app has in a partition about the jobs of a key and a bucket of time."""
+        return f"{self._bases[partition]}st:{app}:{bucket}:{key}"
+
     def record_prefix(self, partition: int, entity: str) -> str:
         """What every record key of an entity begins with in a partition; the prefix of its index."""
         return f"{self._bases[partition]}r:{entity}:"

@@ -148,3 +148,13 @@ def texts(packed: bytes) -> list[str]:
         found.append(packed[colon + 1 : end].decode())
         at = end
     return found
+
+
+class Mark(NamedTuple):
+    """How far an index of statistics was read in one partition: ids before number `upto`."""
+
+    partition: int
+    bucket: str
+    key: str
+    facet: str
+    upto: int

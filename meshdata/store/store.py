@@ -34,6 +34,7 @@ from meshdata.store.messages import Argument, Beat, Changed, Claim, Leased, Outc
 from meshdata.store.outbox import Outbox
 from meshdata.store.redis import Connections
 from meshdata.store.schedules import DueSchedule, ScheduleScripts, due_schedules
+from meshdata.store.statistics import Statistics
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Store(ScheduleScripts, ControlScripts):
         self.graphs = Graphs(self)
         self.calls = CallScripts(self)
         self.apps = Apps(self)
+        self.statistics = Statistics(self)
 
     @classmethod
     async def open(

@@ -14,6 +14,7 @@ from meshdata.store.apps import Apps
 from meshdata.store.calls import CallScripts
 from meshdata.store.graphs import Graphs
 from meshdata.store.scripts import ScriptSource
+from meshdata.store.statistics import Statistics
 from meshdata.store.store import Store
 
 HEAD = "-- verb: does it.\n-- KEYS\n--   base  prefix  the partition's\n"
@@ -148,7 +149,7 @@ def test_each_head_says_what_is_promised(name: str) -> None:
         assert f"\n-- {section}" in head, f"{name}.lua lacks {section}"
 
 
-OF_A_PART = {"graph": Graphs, "app": Apps}
+OF_A_PART = {"graph": Graphs, "app": Apps, "stat": Statistics}
 """Parts of the store with methods of their own, by what the names of their scripts begin with."""
 
 

@@ -24,6 +24,7 @@
 --- @include cancel
 --- @include flush
 --- @include graph
+--- @include statistics
 function fx.apply(m)
   local verb = m[1]
   if verb == 'deliver' then
@@ -50,6 +51,8 @@ function fx.apply(m)
     fx.interrupt(m[2], m[3], m[4], m[5], m[6], m[7], m[8])
   elseif verb == 'cancel' then
     fx.cancel(m[2], m[3], m[4], m[5])
+  elseif verb == 'unindex' then
+    fx.unindex(m[2], m[3], m[4], m[5], m[6])
   elseif verb == 'flush' then
     fx.flush(m[2])
   elseif verb == 'disown' then

@@ -1,6 +1,7 @@
 -- graph_operations: what a step of a graph job may do besides the operations of any run (see operations.lua).
 --- @include operations
 --- @include graph
+--- @include statistics
 local graph_operations = {}
 
 -- state: names and values in turn
@@ -24,6 +25,11 @@ end
 function graph_operations.send(a)
   local partition = table.remove(a, 1)
   fx.send(partition, a)
+end
+
+-- what is counted of the job: see lib/statistics.lua
+function graph_operations.stat(a)
+  fx.stat(a)
 end
 
 -- fields of the job's record: how many, then names and values in turn

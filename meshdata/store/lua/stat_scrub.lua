@@ -1,0 +1,17 @@
+-- stat_scrub: take ids out of an index, those that were read.
+-- KEYS
+--   base     prefix  the partition's
+-- ARGV
+--   now_ms   ms      '' takes the server's clock
+--   here     number  this partition
+--   app      text    the app's id
+--   bucket   text    the bucket of time
+--   key      text    what the jobs are counted under
+--   facet    text    "<path>:<value>"
+--   upto     number  ids before this number go
+-- RETURNS { ids taken out }
+-- HOLDS
+--   (1) what was added after the reading stays; applied again, it takes nothing
+-- COST  O(ids)
+--- @include statistics
+return { fx.unindex(app, bucket, key, facet, upto) }
