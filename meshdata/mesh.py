@@ -10,13 +10,11 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping,
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, cast, overload
 
-from redis.asyncio import Redis
-
+from meshdata import search
 from meshdata.call.caller import NOTHING_KNOWN, Caller, served_of
 from meshdata.call.cancel import cancel_run
-from meshdata.call.export import export as export_job
 from meshdata.call.handle import Handle, HookHandle
 from meshdata.call.kept import KeptCalls
 from meshdata.call.options import check_flags, job_of, refuse_unknown, seconds
@@ -40,13 +38,8 @@ from meshdata.entity.registry import Connected, Registry
 from meshdata.entity.schedules import ScheduleVerbs
 from meshdata.entity.verbs import RecordVerbs
 from meshdata.errors import InvalidOptions, JobError, JobNotFound, MeshError, UsageError
-from meshdata.search.aggregate import Aggregate
-from meshdata.search.find import Find
-from meshdata.search.index import Index
-from meshdata.search.verify import Verification, verify
 from meshdata.store.clock import Clock, HeldClock, held
 from meshdata.store.large import LARGE_VALUE
-from meshdata.store.redis import Connections
 from meshdata.store.store import Store
 from meshdata.values import Duration, check_entity, check_id, check_key, duration_ms, to_json
 from meshdata.workflow.activity import Activity, activity_topic
@@ -56,7 +49,6 @@ from meshdata.workflow.child import (
     ttl_text,
 )
 from meshdata.workflow.context import follow_tasks
-from meshdata.workflow.export import JobExport
 from meshdata.workflow.function import Function
 from meshdata.workflow.home import FLOW, Home, decoder_of, topic_of
 from meshdata.workflow.interceptor import Interceptor, check_interceptors
@@ -66,16 +58,19 @@ from meshdata.workflow.starting import Conflict
 from meshdata.workflow.worker import Host, Service
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from meshdata.graph.host import GraphHost
     from meshdata.graph.steps import Steps
     from meshdata.graph.stream import WorkerCallback
+    from meshdata.workflow.export import JobExport
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Url = str | Redis | None
+Url: TypeAlias = "str | Redis | None"
 """Where a mesh finds its Redis; None takes the environment's."""
 
 DEFAULT_URL = "redis://localhost:6379"
@@ -189,6 +184,8 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
             await self._start()
 
     async def _start(self) -> None:
+        from meshdata.store.redis import Connections  # here: redis-py takes a third of the time to import all this
+
         connections = await Connections.open(self.url, name=f"meshdata {self.process}", clock=self._clock)
         try:
             self._store = await Store.open(
@@ -443,13 +440,13 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         kind = self._classes.served[key]
         # An index that is not there is made at once, and before the first record. One that is to be changed may take
         # as long as there are records, and work does not wait for it.
-        has_index = not self._store.has_search or await Index(self._store).exists(kind.entity)
+        has_index = not self._store.has_search or await search.Index(self._store).exists(kind.entity)
         if not has_index:
-            await Index(self._store).follow(self._registry.schemas[kind.entity])
+            await search.Index(self._store).follow(self._registry.schemas[kind.entity])
         for connected in kind.functions:
             await self._serve(connected)
         if has_index and self._store.has_search:
-            await Index(self._store).follow(self._registry.schemas[kind.entity])
+            await search.Index(self._store).follow(self._registry.schemas[kind.entity])
 
     async def served(self, name: str) -> None:
         """Wait until this process serves an entity it has connected."""
@@ -810,7 +807,7 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         allow: Collection[str] | None = None,
         block: Collection[str] | None = None,
         values: bool = True,
-    ) -> JobExport:
+    ) -> "JobExport":
         """All there is to tell of a job, as one document: what it keeps, every call it made and when, its journal.
 
         Args:
@@ -821,6 +818,8 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         Raises:
             JobNotFound: there is none.
         """
+        from meshdata.call.export import export as export_job  # here: few processes tell stories
+
         self._need_open()
         from_hash = self._registry.from_hash
         return await export_job(self._store, from_hash, entity, id, allow=allow, block=block, values=values)
@@ -855,15 +854,17 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         """
         self._need_open()
         schema = self._registry.learn(model, entity)
-        return await Index(self._store).create(schema, force=force, hold=hold, progress=progress)
+        return await search.Index(self._store).create(schema, force=force, hold=hold, progress=progress)
 
     async def swap_index(self, model: type[Any], *, entity: str | None = None) -> bool:
         """Make queries use the index that `create_index(model, hold=True)` built; False if they do already."""
         self._need_open()
-        return await Index(self._store).swap(self._registry.learn(model, entity))
+        return await search.Index(self._store).swap(self._registry.learn(model, entity))
 
-    async def verify_index(self, model: "type[Any] | str", *, limit: int = 1_000) -> Verification:
+    async def verify_index(self, model: "type[Any] | str", *, limit: int = 1_000) -> "search.Verification":
         """Hold an index against the records: how many of each, and which records are not in it, and why."""
+        from meshdata.search.verify import verify
+
         self._need_open()
         if isinstance(model, str):
             return await verify(self._store, check_entity(model), self._registry.schemas.get(model), limit=limit)
@@ -873,29 +874,29 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
     async def list_indexes(self) -> Any:
         """The indexes of this namespace."""
         self._need_open()
-        return await Index(self._store).list()
+        return await search.Index(self._store).list()
 
     async def drop_index(self, model: "type[Any] | str") -> bool:
         """Remove an index; the records stay."""
         self._need_open()
         entity = model if isinstance(model, str) else self._registry.learn(model).entity
-        return await Index(self._store).drop(entity)
+        return await search.Index(self._store).drop(entity)
 
-    def find(self, model: "type[Any] | str") -> Find[Any]:
+    def find(self, model: "type[Any] | str") -> "search.Find[Any]":
         """A query over live records: `await mesh.find(User).where(User.plan == "pro").sort(-User.age).limit(20)`."""
         self._need_open()
         if isinstance(model, str):
-            return Find(self._store, check_entity(model), self._registry.schemas.get(model), self)
+            return search.Find(self._store, check_entity(model), self._registry.schemas.get(model), self)
         schema = self._registry.learn(model)
-        return Find(self._store, schema.entity, schema, self)
+        return search.Find(self._store, schema.entity, schema, self)
 
-    def aggregate(self, model: "type[Any] | str") -> Aggregate:
+    def aggregate(self, model: "type[Any] | str") -> "search.Aggregate":
         """Figures over live records: `await mesh.aggregate(User).group_by(User.plan).reduce(n=count())`."""
         self._need_open()
         if isinstance(model, str):
-            return Aggregate(self._store, check_entity(model), self._registry.schemas.get(model))
+            return search.Aggregate(self._store, check_entity(model), self._registry.schemas.get(model))
         schema = self._registry.learn(model)
-        return Aggregate(self._store, schema.entity, schema)
+        return search.Aggregate(self._store, schema.entity, schema)
 
     # --- health -------------------------------------------------------------------------------------------------------
 

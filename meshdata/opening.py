@@ -1,13 +1,13 @@
 """Opens the mesh that another door (MeshFlow, MeshCall) stands on, or borrows one that is open already."""
 
 import asyncio
-from typing import Any
+from typing import Any, TypeAlias
 
 from meshdata.errors import InvalidOptions
 from meshdata.mesh import MeshData, Url
 from meshdata.values import Duration
 
-Address = Url | MeshData
+Address: TypeAlias = "Url | MeshData"
 """A url, a ready client, a mesh to share, or None for the environment's."""
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import Callable, Collection, Coroutine, Generator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from meshdata.call.cancel import cancel_run
 from meshdata.call.options import seconds
@@ -12,7 +12,9 @@ from meshdata.engine.engine import Engine
 from meshdata.engine.info import JobInfo
 from meshdata.store.messages import Outcome
 from meshdata.values import Duration, from_json
-from meshdata.workflow.export import JobExport
+
+if TYPE_CHECKING:
+    from meshdata.workflow.export import JobExport
 
 T = TypeVar("T")
 
@@ -27,7 +29,7 @@ class Acts(Protocol):
     async def get(self, entity: str, id: str, /, *names: str) -> dict[str, Any]: ...
     async def signal(self, key: str, payload: Any = None, /, *, id: str | None = None) -> bool: ...
     @property
-    def export(self) -> Callable[..., Coroutine[Any, Any, JobExport]]: ...
+    def export(self) -> Callable[..., Coroutine[Any, Any, "JobExport"]]: ...
     async def flush(self, entity: str, id: str, /) -> bool: ...
     async def resume(self, entity: str, id: str, /) -> bool: ...
     async def info(self, entity: str, id: str, /) -> JobInfo: ...
@@ -122,7 +124,7 @@ class Handle(Awaited[T]):
 
     async def export(
         self, *, allow: Collection[str] | None = None, block: Collection[str] | None = None, values: bool = True
-    ) -> JobExport:
+    ) -> "JobExport":
         """See `MeshData.export`."""
         return await self._mesh.export(self.entity, self.id, allow=allow, block=block, values=values)
 

@@ -1,11 +1,11 @@
 """Models, queries and aggregates over records: what `meshdata.search` promises."""
 
-from meshdata.search.aggregate import Aggregate
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from meshdata.search.bucket import by_day, by_hour, by_minute, by_month, by_week
 from meshdata.search.codec import untyped_to_hash
 from meshdata.search.fields import Geo, Numeric, Point, Tag, Text, Vector
-from meshdata.search.find import Find, Page
-from meshdata.search.index import Index, IndexInfo
 from meshdata.search.query import Field, Order, match_all, unsafe_raw
 from meshdata.search.record import Record, field, meta
 from meshdata.search.reducers import (
@@ -24,13 +24,16 @@ from meshdata.search.reducers import (
     tolist,
 )
 from meshdata.search.schema import Schema, schema_of
-from meshdata.search.table import Rows
-from meshdata.search.tree import (
-    Condition,
-)
-from meshdata.search.verbs import Report
-from meshdata.search.verify import Unindexed, Verification
-from meshdata.search.watch import Change, Watch
+from meshdata.search.tree import Condition
+
+if TYPE_CHECKING:
+    from meshdata.search.aggregate import Aggregate
+    from meshdata.search.find import Find, Page
+    from meshdata.search.index import Index, IndexInfo
+    from meshdata.search.table import Rows
+    from meshdata.search.verbs import Report
+    from meshdata.search.verify import Unindexed, Verification
+    from meshdata.search.watch import Change, Watch
 
 __all__ = [
     "Aggregate",
@@ -80,3 +83,29 @@ __all__ = [
     "unsafe_raw",
     "untyped_to_hash",
 ]
+
+# What asks the server is imported when it is first asked for: to declare a model, or to connect, needs none of it.
+_HOMES = {
+    "Aggregate": "aggregate",
+    "Change": "watch",
+    "Find": "find",
+    "Index": "index",
+    "IndexInfo": "index",
+    "Page": "find",
+    "Report": "verbs",
+    "Rows": "table",
+    "Unindexed": "verify",
+    "Verification": "verify",
+    "Watch": "watch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'meshdata.search' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"meshdata.search.{_HOMES[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from meshdata.errors import (
     IndexNotFound,
@@ -32,9 +32,11 @@ from meshdata.store.lane import ConnectionLost, Lane, ReplyError
 from meshdata.store.large import LARGE_VALUE, whole
 from meshdata.store.messages import Argument, Beat, Changed, Claim, Leased, Outcome, StartJob, Stepped
 from meshdata.store.outbox import Outbox
-from meshdata.store.redis import Connections
 from meshdata.store.schedules import DueSchedule, ScheduleScripts, due_schedules
 from meshdata.store.statistics import Statistics
+
+if TYPE_CHECKING:
+    from meshdata.store.redis import Connections
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class Store(ScheduleScripts, ControlScripts):
     """One namespace on one Redis. Open it with `Store.open`, close the connections by `close`."""
 
     def __init__(
-        self, connections: Connections, keys: Keys, *, process: str, clock: Callable[[], int] | None = None,
+        self, connections: "Connections", keys: Keys, *, process: str, clock: Callable[[], int] | None = None,
         large_value: int = LARGE_VALUE,
     ) -> None:  # fmt: skip
         self.connections = connections
@@ -78,7 +80,7 @@ class Store(ScheduleScripts, ControlScripts):
     @classmethod
     async def open(
         cls,
-        connections: Connections,
+        connections: "Connections",
         namespace: str,
         *,
         process: str,

@@ -73,6 +73,21 @@ def test_importing_the_library_imports_none_of_what_only_some_of_it_needs() -> N
     assert unwanted.isdisjoint(ran.stdout.split())
 
 
+def test_importing_the_mesh_imports_neither_redis_nor_what_asks_the_search_module_nor_what_tells_stories() -> None:
+    done = run("import sys; from meshdata import MeshData, activity, workflow; print(*sorted(sys.modules))")
+    assert (done.returncode, done.stderr) == (0, "")
+    unwanted = {"redis", "redis.cluster", "meshdata.store.embedded", "meshdata.store.fake", "meshdata.graph"}
+    unwanted |= {f"meshdata.search.{name}" for name in ("aggregate", "find", "index", "merge", "verify", "watch")}
+    unwanted |= {"meshdata.workflow.export", "meshdata.testing", "meshdata.meshos", "meshdata.meshflow"}
+    assert unwanted.isdisjoint(done.stdout.split())
+
+
+def test_every_name_of_search_can_be_had_and_no_other() -> None:
+    done = run("from meshdata.search import *; from meshdata import search; assert {*search.__all__} <= {*globals()}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert run("from meshdata import search; search.nothing").stderr.endswith("has no attribute 'nothing'\n")
+
+
 def test_a_name_of_the_library_is_imported_when_it_is_asked_for() -> None:
     program = """if True:
         import sys, meshdata
