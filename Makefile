@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint bench soak format clean
+.PHONY: help venv demo test check lint bench soak format pages clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -48,6 +48,10 @@ soak: $(VENV)/.dev ## the tests that take minutes
 format: $(VENV)/.dev ## rewrite the code in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+pages: $(VENV)/.embedded ## write the pages of the documentation that are made from code and models
+	$(BIN)/python -m docs.generate_pipes
+	$(BIN)/python -m docs.generate_gallery
 
 clean: ## remove what make and its tools made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

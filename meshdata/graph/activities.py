@@ -127,12 +127,12 @@ def specials(maps: Any, path: Path, problems: Problems) -> dict[str, Special]:
     return found
 
 
-def paths_of(maps: Any) -> frozenset[Path]:
+def paths_of(maps: Any) -> list[Path]:
     """The paths of the job's data that job maps set: those of their leaves; a pipe is one."""
     if not isinstance(maps, Mapping) or "@pipe" in maps:
-        return frozenset()
+        return []
     plain = {key: one for key, one in maps.items() if not key.startswith(("_", "-")) and not _SPECIAL.fullmatch(key)}
-    return frozenset(_leaves(plain, ()))
+    return _leaves(plain, ())
 
 
 def _leaves(value: Any, path: Path) -> list[Path]:

@@ -178,7 +178,7 @@ class Graph:
         topic: what it subscribes to; publishes: the topic its results are published to.
         trigger: the id of the activity that begins its jobs; activities: all ids, in the order of the model.
         expire: seconds a finished job stays; None for the default.
-        job_paths: parts of the job's data that any of its job maps sets.
+        job_paths: parts of the job's data that any of its job maps sets, in the order of the model; not slots.
         hooks: topics of its hook rules.
     """
 
@@ -190,7 +190,7 @@ class Graph:
     validates: bool = False
     input_schema: Validator | None = None
     output_schema: Validator | None = None
-    job_paths: frozenset[Path] = frozenset()
+    job_paths: tuple[Path, ...] = ()
     hooks: tuple[str, ...] = ()
 
 

@@ -59,7 +59,7 @@ class _Compiler:
         self._problems = Problems(loaded)
         self._known: Mapping[str, Any] = {}
         self._reads: dict[str, list[tuple[Reference, Path]]] = {}
-        self._job_paths: dict[str, frozenset[Path]] = {}
+        self._job_paths: dict[str, tuple[Path, ...]] = {}
         self._hooks: dict[str, HookRule] = {}
 
     def compile(self) -> App:
@@ -130,8 +130,10 @@ class _Compiler:
             validates=draft.validates,
             input_schema=self._validator(draft, part.input, (*path, "input")),
             output_schema=self._validator(draft, part.output, (*path, "output")),
-            job_paths=frozenset().union(
-                *(paths_of(one.job.maps) for one in draft.activities.values() if one.job is not None)
+            job_paths=tuple(
+                dict.fromkeys(
+                    path for one in draft.activities.values() if one.job is not None for path in paths_of(one.job.maps)
+                )
             ),
             hooks=tuple(draft.rules),
         )

@@ -18,6 +18,7 @@ _ROW: Final = 104
 _GAP: Final = 28
 _PAD: Final = 26
 _HEAD: Final = 34
+_LANE: Final = 14
 
 _FILLS: Final[Mapping[str | None, tuple[str, str]]] = {
     None: ("#ffffff", "#5b6472"),
@@ -67,9 +68,17 @@ def svg(picture: Picture) -> str:
         widest = max(widest, width)
         top += height + _HEAD + 2 * _PAD
     states = picture.states
-    ways = [_way(arrow, spots, states) for arrow in _joined(picture.arrows)]
+    frame_of = {box.id: frame.topic for frame in picture.frames for box in frame.boxes}
+    ways: list[tuple[str, str]] = []
+    gutter = widest + _PAD
+    for arrow in _joined(picture.arrows):
+        if frame_of[arrow.source] != frame_of[arrow.to]:
+            gutter += _LANE  # each way to another graph has a lane of its own, beside all graphs
+            ways.append((_around(arrow, spots, gutter, states), ""))
+        else:
+            ways.append(_way(arrow, spots, states))
     boxes = [_box(box, spots[box.id]) for frame in picture.frames for box in frame.boxes]
-    width, height = widest + 2 * _PAD, top
+    width, height = gutter + _PAD, top
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}">',
@@ -175,12 +184,29 @@ def _box(box: Box, spot: _Spot) -> str:
     return f"<g><title>{escape(told)}</title>{shape}{name}{detail}</g>"
 
 
-def _way(arrow: Arrow, spots: Mapping[str, _Spot], states: Mapping[str, str]) -> tuple[str, str]:
-    """The line of an arrow, and its label."""
+def _around(arrow: Arrow, spots: Mapping[str, _Spot], lane: float, states: Mapping[str, str]) -> str:
+    """The line of an arrow to another graph, out at the right and in again there."""
     source, to = spots[arrow.source], spots[arrow.to]
+    begin, end = source.x + source.width / 2, to.x + to.width / 2
+    y, goal = source.y + _HEIGHT * 0.65, to.y + _HEIGHT / 2
+    turn = 8 if goal > y else -8
+    path = (
+        f"M{begin:.1f} {y:.1f} H{lane - 8:.1f} Q{lane:.1f} {y:.1f} {lane:.1f} {y + turn:.1f} "
+        f"V{goal - turn:.1f} Q{lane:.1f} {goal:.1f} {lane - 8:.1f} {goal:.1f} H{end:.1f}"
+    )
+    return f'<path class="{_classes(arrow, states)}" d="{path}"/>'
+
+
+def _classes(arrow: Arrow, states: Mapping[str, str]) -> str:
     classes = ["way"] if arrow.kind == "transition" else ["way", arrow.kind]
     if arrow.source in states and arrow.to in states and arrow.kind != "cycle":
         classes.append("taken")
+    return " ".join(classes)
+
+
+def _way(arrow: Arrow, spots: Mapping[str, _Spot], states: Mapping[str, str]) -> tuple[str, str]:
+    """The line of an arrow, and its label."""
+    source, to = spots[arrow.source], spots[arrow.to]
     if arrow.kind == "cycle":
         begin, end = source.x + source.width / 2, to.x + to.width / 2
         out = max(begin, end) + 44
@@ -194,7 +220,7 @@ def _way(arrow: Arrow, spots: Mapping[str, _Spot], states: Mapping[str, str]) ->
         half = (y + goal) / 2
         path = f"M{source.x:.1f} {y:.1f} C{source.x:.1f} {half:.1f} {to.x:.1f} {half:.1f} {to.x:.1f} {goal:.1f}"
         label_at = (to.x, goal - 16) if arrow.kind == "transition" else ((source.x + to.x) / 2, half + 4)
-    drawn = f'<path class="{" ".join(classes)}" d="{path}"/>'
+    drawn = f'<path class="{_classes(arrow, states)}" d="{path}"/>'
     if not arrow.label:
         return drawn, ""
     text = f'x="{label_at[0]:.1f}" y="{label_at[1]:.1f}">{escape(arrow.label)}</text>'
