@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from meshdata import meshflow as MeshFlow
     from meshdata import workflow
+    from meshdata.engine.limits import RateLimit
     from meshdata.engine.policy import RetryPolicy
     from meshdata.errors import RetryAfter
     from meshdata.hotmesh import HotMesh
@@ -20,6 +21,7 @@ __all__ = [
     "MeshData",
     "MeshFlow",
     "MeshOS",
+    "RateLimit",
     "RetryAfter",
     "RetryPolicy",
     "activity",
@@ -32,6 +34,7 @@ _HOMES = {
     "MeshCall": "meshdata.meshcall",
     "MeshData": "meshdata.mesh",
     "MeshOS": "meshdata.meshos",
+    "RateLimit": "meshdata.engine.limits",
     "RetryAfter": "meshdata.errors",
     "RetryPolicy": "meshdata.engine.policy",
     "activity": "meshdata.workflow.activity",

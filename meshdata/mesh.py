@@ -25,6 +25,7 @@ from meshdata.engine.control import Control
 from meshdata.engine.engine import Engine
 from meshdata.engine.info import Health, JobInfo, job_info
 from meshdata.engine.leases import Leases
+from meshdata.engine.limits import Priority, RateLimit, check_limits
 from meshdata.engine.near import Near
 from meshdata.engine.policy import RetryPolicy
 from meshdata.engine.profile import Profile, System
@@ -221,7 +222,7 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         )  # fmt: skip
         self._near = Near(self._store)
         self._caller = Caller(self._engine, self._registry.seeds, self._near)
-        self._calls = KeptCalls(self._engine, self._near)
+        self._calls = KeptCalls(self._engine, self._caller, self._near)
         self._schedules = Schedules(self._engine, self._caller)
         self._scheduler = Scheduler(self._store, look_s=look_s, on_due=self._schedules.due)
         self._records = Records(self._store, self._registry)
@@ -362,12 +363,14 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
     def connect(
         self, entity: str, target: Callable[P, Coroutine[Any, Any, R]], *, model: type[Any] | None = None,
         ttl: Duration | None = None, queue: str | None = None, retry: RetryPolicy | None = None,
-        concurrency: int | None = None,
+        concurrency: int | None = None, rate: str | RateLimit | None = None, limit: int | None = None,
+        key: Callable[P, Any] | None = None,
     ) -> Entity[P, R]: ...  # fmt: skip
     @overload
     def connect(
         self, entity: str, target: Callable[P, R], *, model: type[Any] | None = None, ttl: Duration | None = None,
         queue: str | None = None, retry: RetryPolicy | None = None, concurrency: int | None = None,
+        rate: str | RateLimit | None = None, limit: int | None = None, key: Callable[P, Any] | None = None,
     ) -> Entity[P, R]: ...  # fmt: skip
     def connect(
         self,
@@ -379,6 +382,9 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         queue: str | None = None,
         retry: RetryPolicy | None = None,
         concurrency: int | None = None,
+        rate: str | RateLimit | None = None,
+        limit: int | None = None,
+        key: Callable[..., Any] | None = None,
         **unknown: Never,
     ) -> Entity[Any, Any]:
         """Serve a function under a name: any process on the same Redis can execute it from now on.
@@ -390,6 +396,9 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
             queue: serve it under a queue of its own; callers name it too.
             retry: how often a failed run is repeated; by default it is not.
             concurrency: how many runs of it this process works on at once; by default as many as of all.
+            rate: how many runs of it begin within a time, in all processes together: "100/minute".
+            limit: how many runs of it there are at once, in all processes together, each from its begin to its end.
+            key: makes of a call's arguments what its limits are kept apart by: each key has limits of its own.
 
         Returns:
             The entity; `await` it to be sure that it is served.
@@ -402,7 +411,7 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
             check_entity(queue, argument="queue")
         connected = self._registry.connect(
             entity, target, model=model, queue=queue, ttl=ttl, retry=None if retry is None else check_retry(retry),
-            concurrency=_whole(concurrency, "concurrency", 1, 100_000),
+            concurrency=_whole(concurrency, "concurrency", 1, 100_000), limits=check_limits(rate, limit, key), key=key,
         )  # fmt: skip
         if self._open:
             self._joined[entity] = asyncio.get_running_loop().create_task(self._serve(connected))
@@ -459,6 +468,8 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         home = connected.home
         self._host.homes.add(home, connected.function.fn)
         service = Service(connected.function, connected.concurrency, home, connected.queue)
+        limits = connected.limits
+        await self._store.set_limits(connected.topic, limits.text(self._store.partitions) if limits else "")
         await self._serve_topic(connected.topic, service)
 
     async def serve_activities(
@@ -590,6 +601,8 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         pending: Duration | None = None,
         delay: Duration | None = None,
         near_cache: bool = False,
+        priority: Priority | None = None,
+        limit_key: str | None = None,
         **unknown: Never,
     ) -> Any:
         """Execute an entity's function in whatever process serves it.
@@ -610,6 +623,8 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
             pending: only reserve the id, for so long, the record begun; `resume` starts it. Gives a Handle.
             delay: start it so much later.
             near_cache: keep the answer of an id in this process too; the server tells of its changes.
+            priority: "high", "normal" or "low": who goes first where runs wait for a limit.
+            limit_key: what its limits are kept apart by; by default what the entity's `key` makes of the arguments.
 
         Returns:
             What the function returned, or the Handle.
@@ -639,6 +654,7 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         start = self._caller.start_of(
             entity, args, kwargs, served, id=id, ttl=ttl, flush=flush, retry_failed=retry_failed, state=state,
             hookable=hookable, queue=queue, retry=retry, conflict=conflict, pending=pending, delay=delay,
+            priority=priority, limit_key=limit_key,
         )  # fmt: skip
         if wait:
             return await self._caller.exec(start, served, timeout)

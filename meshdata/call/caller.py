@@ -9,11 +9,12 @@ from meshdata.call.handle import HookHandle
 from meshdata.call.options import job_and_ttl, job_of, policy_name, seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
+from meshdata.engine.limits import Priority, check_priority
 from meshdata.engine.near import Near
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions, JobError, JobExists, JobNotFound
 from meshdata.store.messages import Argument, Outcome, StartJob
-from meshdata.values import Duration, from_json, mint_id
+from meshdata.values import Duration, check_id, from_json, mint_id
 from meshdata.workflow.child import check_args, check_kwargs, start_body, ttl_text
 from meshdata.workflow.home import topic_of
 from meshdata.workflow.method import Method
@@ -30,6 +31,7 @@ class Served:
     ttl: Duration | None = None
     topic: str = ""
     retry: RetryPolicy | None = None
+    limit_key: Callable[..., Any] | None = None
 
 
 NOTHING_KNOWN = Served()
@@ -81,6 +83,8 @@ class Caller:
         pending: Duration | None = None,
         delay: Duration | None = None,
         limit: Duration | None = None,
+        priority: Priority | None = None,
+        limit_key: str | None = None,
     ) -> StartJob:
         """The start a call asks for.
 
@@ -88,6 +92,7 @@ class Caller:
             name: the function's, where it is not the entity's.
             conflict, pending, delay: see `MeshData.exec`.
             limit: after so long it fails, if it has not ended.
+            priority, limit_key: see `MeshData.exec`.
 
         Raises:
             InvalidOptions: an argument is wrong; nothing was written.
@@ -131,6 +136,10 @@ class Caller:
             start.limit = limit_of(limit)
         if pending is not None:
             start.pending = pending_of(pending, delay)
+        if priority is not None:
+            start.priority = check_priority(priority)
+        if limit_key is not None or served.limit_key is not None:
+            start.limit_key = _limit_key(limit_key, served, args, kwargs)
         return start
 
     async def exec(self, start: StartJob, served: Served, timeout: Duration | None) -> Any:
@@ -228,3 +237,14 @@ class Caller:
             return None if kept is None else Outcome("DONE", kept.code, kept.payload)
         outcome = await self._engine.store.result(run)
         return outcome if outcome.word == "DONE" else None
+
+
+def _limit_key(given: str | None, served: Served, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> str:
+    """What a call's limits are kept apart by: what it says, or what the entity's `key` makes of its arguments."""
+    if given is not None or served.limit_key is None:
+        return check_id(given or "", argument="limit_key")
+    try:
+        key = str(served.limit_key(*args, **(kwargs or {})))
+    except Exception as error:
+        raise InvalidOptions(f"it failed for these arguments: {error}", argument="key") from error
+    return check_id(key, argument="key") if key else ""

@@ -1,15 +1,18 @@
 """Calls without a job: what a caller may ask for, checked; the call made; its end as a value or as the error."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, Never, TypedDict
 
 import orjson
 
-from meshdata.call.caller import Served
+from meshdata.call.caller import Caller, Served
+from meshdata.call.limited import LimitedCalls
 from meshdata.call.options import check_flags, refuse_unknown, seconds
 from meshdata.call.outcome import value_of
 from meshdata.engine.engine import Engine
+from meshdata.engine.limits import Priority
 from meshdata.engine.near import Near
 from meshdata.errors import CODE_INTERRUPTED, InvalidOptions
 from meshdata.store.calls import Ask, Kept
@@ -38,6 +41,7 @@ class CallOptions(TypedDict, total=False):
         timeout: how long to wait, 30 seconds by default; None for as long as it takes.
         stay: a call nobody has begun when `timeout` is over is begun later all the same; by default it is taken back.
         near_cache: keep the answer in this process too; the server tells of its changes.
+        priority, limit_key: see `MeshData.exec`.
     """
 
     id: str | None
@@ -50,12 +54,15 @@ class CallOptions(TypedDict, total=False):
     timeout: Duration | None
     stay: bool
     near_cache: bool
+    priority: Priority | None
+    limit_key: str | None
 
 
 class KeptCalls:
     """Calls of one process, and the answers that are kept of them."""
 
-    def __init__(self, engine: Engine, near: Near) -> None:
+    def __init__(self, engine: Engine, caller: Caller, near: Near) -> None:
+        self._limited = LimitedCalls(engine, caller)
         self._calls = engine.calls
         self._scripts = engine.store.calls
         self._near = near
@@ -86,6 +93,8 @@ class KeptCalls:
         timeout: Duration | None = DEFAULT_TIMEOUT,
         stay: bool = False,
         near_cache: bool = False,
+        priority: Priority | None = None,
+        limit_key: str | None = None,
         **unknown: Never,
     ) -> Any:
         """Call a function and await its answer; see `CallOptions`.
@@ -108,10 +117,18 @@ class KeptCalls:
         if id is None:
             _refuse_without_id(ttl=ttl, stale=stale, failure_ttl=failure_ttl, tags=tags or None)
             _refuse_without_id(flush=flush or None, retry_failed=retry_failed or None, near_cache=near_cache or None)
-            outcome = await self._calls.once(topic, body, timeout_s=timeout_s, stay=stay)
-            return value_of(outcome, topic, served.decode)
-        if id == AUTO:
+        elif id == AUTO:
             id = auto_id(topic, args, kwargs)
+        job = partial(
+            self._limited.exec, topic, args, kwargs, served, id=id, ttl=ttl, stale=stale, failure_ttl=failure_ttl,
+            tags=tags, flush=flush, retry_failed=retry_failed, timeout=timeout, stay=stay, priority=priority,
+            limit_key=limit_key,
+        )  # fmt: skip
+        if priority is not None or limit_key is not None or self._limited.knows(topic):
+            return await job()
+        if id is None:
+            outcome = await self._calls.once(topic, body, timeout_s=timeout_s, stay=stay)
+            return await job() if outcome.word == "LIMITED" else value_of(outcome, topic, served.decode)
         ask = Ask(
             f"{topic}:{check_id(id)}", topic, body, ttl_text(ttl), _stale_text(stale, ttl),
             _failure_text(failure_ttl, ttl), "all" if flush else "failed" if retry_failed else "", check_tags(tags),
@@ -121,7 +138,7 @@ class KeptCalls:
         if ask.anew:
             self._near.drop(ask.entry)
         kept = await self._calls.ask(ask, timeout_s=timeout_s, stay=stay, near=self._near if near_cache else None)
-        return _value(kept, topic, id, served)
+        return await job() if kept.word == "LIMITED" else _value(kept, topic, id, served)
 
     async def forget(self, topic: str, id: str) -> bool:
         """Forget the answer of an id; whether there was any. Who awaits it gets it all the same."""
@@ -129,6 +146,8 @@ class KeptCalls:
         self._near.drop(entry)
         removed = await self._scripts.forget(entry, topic)
         self._near.drop(entry)
+        if await self._limited.may_know(topic):
+            removed = await self._limited.forget(entry) or removed
         return removed
 
     async def forget_tag(self, tag: str) -> bool:
@@ -141,7 +160,11 @@ class KeptCalls:
         """End the call under way for an id: who awaits it gets JobInterrupted. Whether there was one."""
         entry = _entry(topic, id)
         said = {"type": "JobInterrupted", "message": reason or "", "code": CODE_INTERRUPTED, "reason": reason or ""}
-        return await self._scripts.forget(entry, topic, end_by=to_json(said, argument="reason"))
+        payload = to_json(said, argument="reason")
+        ended = await self._scripts.forget(entry, topic, end_by=payload)
+        if not ended and await self._limited.may_know(topic):
+            return await self._limited.interrupt(entry, payload, reason)
+        return ended
 
 
 def auto_id(topic: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> str:

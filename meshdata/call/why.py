@@ -28,7 +28,8 @@ async def why(store: Store, entity: str, id: str) -> list[str]:
         raise JobNotFound(job_id=job)
     info = job_info(entity, id, header)
     look = _Look(store, job, info.topic)
-    said = await look.stands(info)
+    in_line = info.status == "queued" and "gate" in header and "message" not in header
+    said = [look.line(info, header["gate"].decode())] if in_line else await look.stands(info)
     if "cancel" in header and not info.is_ended:
         said.append("It was asked to cancel itself, and is still at it.")
     if not info.is_ended:
@@ -96,6 +97,11 @@ class _Look:
             until = "" if info.due is None else f" until {self.at(info.due)}"
             return [f"Its id is reserved{until}; it begins when it is resumed."]
         return [await self.queue(info)]
+
+    def line(self, info: JobInfo, gate: str) -> str:
+        key = gate.split(" ", 3)[3].partition(":")[2]
+        of = f" for the key {key!r}" if key else ""
+        return f"It stands in line since {self.at(info.created)}: {self.topic!r} has limits, and there is no room{of}."
 
     async def queue(self, info: JobInfo) -> str:
         ahead = sum([int(await self.command("XLEN", f"{self.base}{kind}:{self.topic}")) for kind in "qc"])

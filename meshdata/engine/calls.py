@@ -19,6 +19,9 @@ from meshdata.store.store import Store
 
 logger = logging.getLogger(__name__)
 
+LIMITED: Final = Outcome("LIMITED", "", b"")
+"""What is said to a call of a topic that has limits: these are of jobs, and it has to be one."""
+
 SECONDS_TO_TAKE_BACK: Final = 5.0
 """How long a caller who gave up waits to learn what became of the call."""
 
@@ -56,6 +59,9 @@ class Calls:
         Args:
             stay: a call nobody has begun in time is begun later all the same.
 
+        Returns:
+            Its end; LIMITED, and it was not called, if the topic has limits.
+
         Raises:
             NotConnected, MeshTimeout: no answer in time.
         """
@@ -72,6 +78,8 @@ class Calls:
                 self._spawn(self._call_again(topic, call, body, wait_ms, sent, future))
             else:
                 sent.known(reply[3])
+                if reply[0] == b"LIMITED" and not future.done():
+                    future.set_result(LIMITED)
 
         store.calls.call_soon(then, topic, call, body, wait_ms)
         store.lane(partition).write_now()
@@ -90,7 +98,7 @@ class Calls:
             if not future.done():
                 future.set_exception(error)
             return
-        if outcome.word == "DONE" and not future.done():
+        if outcome.word in ("DONE", "LIMITED") and not future.done():
             future.set_result(outcome)
 
     # --- calls whose answer is kept -----------------------------------------------------------------------------------
@@ -124,7 +132,7 @@ class Calls:
             if fill is not None:
                 fill.end(kept)
             run = run_of(partition, kept.call, ask.entry)
-            said.set_result((kept, None if kept.word == "DONE" else self._waiters.note(run)))
+            said.set_result((kept, self._waiters.note(run) if kept.word == "PENDING" else None))
 
         fill = None if near is None else near.fill(ask.entry, store.keys.entry(ask.entry), partition)
         store.calls.ask_soon(then, ask)
@@ -140,7 +148,7 @@ class Calls:
     async def _ask_again(self, ask: Ask, partition: int) -> "tuple[Kept, asyncio.Future[Outcome] | None]":
         """The slow road: the answer is read by a task, so that a hint may have come before it."""
         kept = await self._store.calls.ask(ask)
-        if kept.word == "DONE":
+        if kept.word != "PENDING":
             return kept, None
         run = run_of(partition, kept.call, ask.entry)
         future = self._waiters.note(run)

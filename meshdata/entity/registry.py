@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from meshdata.call.caller import NOTHING_KNOWN, Served
+from meshdata.engine.limits import Limits
 from meshdata.engine.policy import RetryPolicy
 from meshdata.entity.difference import changed_fields, claimed, without_id
 from meshdata.errors import InvalidOptions
@@ -38,6 +39,7 @@ class Connected:
     served: Served = field(default_factory=Served)
     entity: str = ""
     is_hook: bool = False
+    limits: Limits | None = None
 
     @property
     def topic(self) -> str:
@@ -70,6 +72,8 @@ class Registry:
         ttl: Duration | None = None,
         retry: RetryPolicy | None = None,
         concurrency: int | None = None,
+        limits: Limits | None = None,
+        key: Callable[..., Any] | None = None,
     ) -> Connected:
         """Take in a function under a name.
 
@@ -83,8 +87,8 @@ class Registry:
             raise InvalidOptions(
                 f"{name!r} is connected to {known.function.name}; one name stands for one function", argument="entity"
             )
-        one = Connected(name, function, queue, ttl, retry, concurrency)
-        one.served = Served(function.bind, function.check_arguments, decoder_of(function), ttl, one.topic, retry)
+        one = Connected(name, function, queue, ttl, retry, concurrency, limits=limits)
+        one.served = Served(function.bind, function.check_arguments, decoder_of(function), ttl, one.topic, retry, key)
         self.functions[name] = one
         if model is not None:
             self.learn(model, name)

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, Unpack, overload
 
 from meshdata.call.kept import AUTO, CallOptions, auto_id
+from meshdata.engine.limits import RateLimit
 from meshdata.errors import InvalidOptions
 from meshdata.meshcall.cron import CronVerbs
 from meshdata.meshcall.topic import Topic
@@ -60,29 +61,41 @@ class MeshCall(CronVerbs):
 
     @overload
     async def connect(
-        self, topic: str, fn: Callable[P, Coroutine[Any, Any, R]], *, concurrency: int | None = None
-    ) -> Topic[P, R]: ...
+        self, topic: str, fn: Callable[P, Coroutine[Any, Any, R]], *, concurrency: int | None = None,
+        rate: str | RateLimit | None = None, limit: int | None = None, key: Callable[P, Any] | None = None,
+    ) -> Topic[P, R]: ...  # fmt: skip
     @overload
-    async def connect(self, topic: str, fn: Callable[P, R], *, concurrency: int | None = None) -> Topic[P, R]: ...
-    async def connect(self, topic: str, fn: Callable[..., Any], *, concurrency: int | None = None) -> Topic[..., Any]:
+    async def connect(
+        self, topic: str, fn: Callable[P, R], *, concurrency: int | None = None,
+        rate: str | RateLimit | None = None, limit: int | None = None, key: Callable[P, Any] | None = None,
+    ) -> Topic[P, R]: ...  # fmt: skip
+    async def connect(
+        self, topic: str, fn: Callable[..., Any], *, concurrency: int | None = None,
+        rate: str | RateLimit | None = None, limit: int | None = None, key: Callable[..., Any] | None = None,
+    ) -> Topic[..., Any]:  # fmt: skip
         """Serve a function under a topic; when this returns, it is served.
 
         Args:
             fn: sync or async; arguments and result are converted by its annotations. It may run again after a crash.
             concurrency: how many calls of it this process works on at once; by default as many as of all.
+            rate, limit, key: see `MeshData.connect`. Calls of a topic with limits are jobs: they wait for their turn in
+                the store.
 
         Returns:
             The topic, to call like the function: `await add(1, 2)`.
         """
         mesh = await self._opening.opened()
-        await mesh.connect(topic, fn, concurrency=concurrency)
+        await mesh.connect(topic, fn, concurrency=concurrency, rate=rate, limit=limit, key=key)
         return Topic(topic, self.exec)
 
-    def function(self, topic: str, *, concurrency: int | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    def function(
+        self, topic: str, *, concurrency: int | None = None, rate: str | RateLimit | None = None,
+        limit: int | None = None, key: Callable[..., Any] | None = None,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:  # fmt: skip
         """The decorator form of `connect`: `@call.function("math.add")`; served once it is open."""
 
         def connect(fn: Callable[P, R]) -> Callable[P, R]:
-            self.mesh.connect(topic, fn, concurrency=concurrency)
+            self.mesh.connect(topic, fn, concurrency=concurrency, rate=rate, limit=limit, key=key)
             return fn
 
         return connect
@@ -104,7 +117,7 @@ class MeshCall(CronVerbs):
         Args:
             args, kwargs: its arguments; values pydantic can turn into JSON.
             options: see `CallOptions`: id, ttl, stale, failure_ttl, tags, flush, retry_failed, timeout, stay,
-                near_cache.
+                near_cache, priority, limit_key.
 
         Raises:
             InvalidOptions: an argument is wrong; nothing was written.

@@ -57,8 +57,8 @@ class Ask:
 
 
 class Kept(NamedTuple):
-    """What an entry said: DONE with the answer, and for how many ms it is fresh (-1 for ever, 0 stale); or PENDING with
-    the call that brings it."""
+    """What an entry said: DONE with the answer, and for how many ms it is fresh (-1 for ever, 0 stale); PENDING with
+    the call that brings it; or LIMITED, the topic has limits."""
 
     word: str
     code: str
@@ -127,7 +127,7 @@ class CallScripts:
         word, code, payload, what = reply
         if word == b"DONE":
             return Kept("DONE", code.decode(), payload, what, "")
-        return Kept("PENDING", "", b"", 0, what.decode())
+        return Kept(word.decode(), "", b"", 0, what.decode())
 
     async def awaited(self, run: str) -> Outcome:
         """What came of a call, by the name `run_of` made; PENDING if that is not known (yet)."""

@@ -37,6 +37,17 @@ class ControlScripts:
         found = {name.decode(): int(ms) for name, ms in (await self.command(0, "HGETALL", self.keys.throttle)).items()}
         return found.pop(ALL, 0), found
 
+    async def set_limits(self: _Store, topic: str, text: str) -> None:
+        """Keep the limits of a topic in every partition, in the words of `lua/lib/gate.lua`; "" for none."""
+        keys = [f"{self.keys.base(partition)}limits" for partition in range(self.partitions)]
+        change: tuple[Argument, ...] = (topic, text) if text else (topic,)
+        verb = "HSET" if text else "HDEL"
+        await asyncio.gather(*(self.command(at, verb, key, *change) for at, key in enumerate(keys)))
+
+    async def is_limited(self: _Store, topic: str) -> bool:
+        """Whether a topic has limits."""
+        return bool(await self.command(0, "HEXISTS", f"{self.keys.base(0)}limits", topic))
+
     async def processes(self: _Store) -> list[str]:
         """The processes that serve topics."""
         return [name.decode() for name in await self.command(0, "ZRANGE", f"{self.keys.base(0)}procs", 0, -1)]

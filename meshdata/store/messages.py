@@ -31,6 +31,8 @@ class StartJob:
     token: str = ""
     graph: str | None = None
     held: bool = False
+    priority: str = ""
+    limit_key: str = ""
     seeds: Sequence[Argument] = ()
 
     def spec(self, waiter: str) -> list[Argument]:
@@ -43,7 +45,7 @@ class StartJob:
     def _further(self) -> bytes:
         """What most starts leave out, packed into one argument: each argument costs the hot path."""
         if not (self.origin or self.queue or self.token or self.parent or self.pending or self.limit) and (
-            self.delay_ms is None and self.graph is None
+            self.delay_ms is None and self.graph is None and not (self.priority or self.limit_key)
         ):
             return b""
         delay = b"" if self.delay_ms is None else b"%d" % self.delay_ms
@@ -56,12 +58,18 @@ class StartJob:
             self.pending.encode(),
             self.limit.encode(),
             *self._of_graph(),
+            *self._of_gate(),
         )
         return b"".join(b"%d:%b" % (len(part), part) for part in (awaited, self.answer, *rest))
 
+    def _of_gate(self) -> tuple[bytes, ...]:
+        if not (self.priority or self.limit_key):
+            return ()
+        return self.priority.encode(), self.limit_key.encode()
+
     def _of_graph(self) -> tuple[bytes, ...]:
         if self.graph is None:
-            return ()
+            return (b"", b"", b"") if self.priority or self.limit_key else ()
         return b"", b"=" + self.graph.encode(), b"1" if self.held else b""
 
 

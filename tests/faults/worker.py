@@ -171,6 +171,15 @@ async def asks_for_poison(n: int) -> str:
     return "lived"
 
 
+async def limited(n: int) -> int:
+    """One of two at once."""
+    note("inside", n)
+    total = await first(n, 0.05)
+    await state.incr("steps", 1)
+    note("outside", n)
+    return total
+
+
 async def tick() -> None:
     """A slot of a schedule: says so, and counts itself on its record."""
     note("tick", workflow.info().id)
@@ -222,6 +231,8 @@ async def main() -> None:
             mesh.connect(function.__name__, function)
     if not served or "journey" in served:
         mesh.connect("journey.mark", mark)
+    if "limited" in served:
+        mesh.connect("limited", limited, limit=2)
     async with mesh:
         if not served or "far" in served:
             await mesh.serve_activities("far", far, poison_far)

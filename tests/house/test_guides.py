@@ -40,6 +40,10 @@ def test_the_verbs_do_what_their_guide_says(tmp_path: Path) -> None:
         assert part in said
 
 
+def test_the_limits_of_the_guide_hold(tmp_path: Path) -> None:
+    assert ran(program("limits"), tmp_path) == "20 {'ann': 2, 'bob': 2}\n"
+
+
 def test_the_control_plane_shows_and_holds_what_its_guide_says(tmp_path: Path) -> None:
     assert ran(program("control-plane"), tmp_path).splitlines() == [
         "mailer ('mail',) {200: 1} {'mail': 0}", "{'mail': -1} {'mail': 1}", "sent to bob",

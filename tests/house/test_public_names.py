@@ -18,6 +18,7 @@ MESHDATA = [
     "MeshData",
     "MeshFlow",
     "MeshOS",
+    "RateLimit",
     "RetryAfter",
     "RetryPolicy",
     "activity",

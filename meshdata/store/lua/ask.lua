@@ -18,6 +18,7 @@
 -- RETURNS { word, code, payload, what }
 --   DONE     code answer left  left: ms for which it is fresh, -1 for ever, 0 if it is stale
 --   PENDING  '' '' call        the call that brings it
+--   LIMITED  '' '' ''          nothing is kept, and the topic has limits, which are of jobs: nothing was queued
 -- HOLDS
 --   (1) one run is under way for an entry at a time; it counts as such as long as its message is in the stream
 --   (2) an answer is kept only if neither the entry nor a group of it was flushed since its run began
@@ -44,6 +45,7 @@ if is_begun then
   if w[2] ~= '' and (patience == '' or tonumber(w[2] or 0) < tonumber(patience)) then redis.call('HSET', key, 'd', patience) end
   return { 'PENDING', '', '', h[6] }
 end
+if redis.call('HEXISTS', base .. 'limits', topic) == 1 then return { 'LIMITED', '', '', '' } end
 local who, until_ms = waiter, patience
 if is_wanted then
   who, until_ms = '', till -- a newer answer is of use as long as the old one

@@ -11,8 +11,10 @@
 --   ALIVE    it was known
 --   LOST     its sign had lapsed and others have taken its runs
 -- COST  O(late leases + dead + news)
+--- @include fx
 --- @include keys
 --- @include ended
+--- @lazy apply
 --- @include real_now
 local at = real_now()
 local before = redis.call('ZSCORE', base .. 'procs', process)
@@ -21,7 +23,8 @@ local lost = {}
 for i = 5, #ARGV, 4 do
   local dim, job = split_run(ARGV[i])
   local header = header_key(dim, job)
-  local h = redis.call('HMGET', header, 'fence', 'owner', 'status')
+  local h = redis.call('HMGET', header, 'fence', 'owner', 'status', 'gate')
+  if h[4] and h[1] == ARGV[i + 1] then fx.begun(header, ARGV[i], h[4], ARGV[i + 2], ARGV[i + 3]) end
   redis.call('XACK', ARGV[i + 2], 'g', ARGV[i + 3])
   redis.call('XDEL', ARGV[i + 2], ARGV[i + 3])
   if h[1] == ARGV[i + 1] and (h[2] == '' or h[2] == process) and not ended(h[3]) then

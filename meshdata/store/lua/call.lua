@@ -14,6 +14,7 @@
 --   CREATED  '' '' id        queued
 --   PENDING  '' '' id        it was queued before
 --   DONE     code result ''  it was answered before
+--   LIMITED  '' '' ''        the topic has limits, which are of jobs: nothing was queued
 -- HOLDS
 --   (1) sent again, it is queued once: it is in its stream until it is answered, and its answer is kept a moment
 -- COST  O(1); sent again, O(messages of the topic, 10,000 at most)
@@ -39,5 +40,6 @@ if again == '1' then
     before = page[#page][1]
   end
 end
+if redis.call('HEXISTS', base .. 'limits', topic) == 1 then return { 'LIMITED', '', '', '' } end
 local till = wait == '' and '' or string.format('%.0f', now_n + tonumber(wait))
 return { 'CREATED', '', '', redis.call('XADD', stream, '*', 'x', call, 'w', waiter, 'd', till, 'b', body) }

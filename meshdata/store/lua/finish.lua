@@ -27,12 +27,13 @@
 --- @lazy claims
 --- @lazy changed
 --- @lazy apply
+local dim, job = split_run(run)
+local h = redis.call('HMGET', header_key(dim, job), 'fence', 'owner', 'status', 'seq', 'gate')
+if h[5] and h[1] == fence then fx.begun(header_key(dim, job), run, h[5], stream, message) end
 if stream ~= '' then
   redis.call('XACK', stream, 'g', message)
   redis.call('XDEL', stream, message)
 end
-local dim, job = split_run(run)
-local h = redis.call('HMGET', header_key(dim, job), 'fence', 'owner', 'status', 'seq')
 if h[1] ~= fence then return { 'STALE', 0 } end
 if ended(h[3]) then return { 'OK', 0 } end
 if h[2] ~= '' and h[2] ~= process then return { 'STALE', 0 } end

@@ -32,6 +32,8 @@ for _, member in ipairs(due) do
     if wait then
       fx.deliver(target, pos, what == 'e' and 'timeout' or PAYLOADS[string.match(wait, '^%S+')] or 'ok', 'null')
     end
+  elseif what == 'g' then
+    fx.open_gate(rest)
   elseif what == 's' then
     local s = redis.call('HMGET', base .. 's:' .. rest, 'rev', 'slot', 'line', 'waited', 'overlap', 'rule')
     if s[1] then

@@ -17,11 +17,14 @@
 -- HOLDS
 --   (1) of all processes that hold a message for a run, one gets OK
 -- COST  O(entries returned + header fields)
+--- @include fx
 --- @include keys
 --- @include ended
+--- @lazy apply
 local dim, job = split_run(run)
 local header = header_key(dim, job)
-local h = redis.call('HMGET', header, 'fence', 'owner', 'seq', 'status', 'attempt', 'loose')
+local h = redis.call('HMGET', header, 'fence', 'owner', 'seq', 'status', 'attempt', 'loose', 'gate')
+if h[7] and h[1] == fence then fx.begun(header, run, h[7], stream, message) end
 if stream ~= '' then
   redis.call('XACK', stream, 'g', message)
   redis.call('XDEL', stream, message)

@@ -30,7 +30,7 @@
 --- @lazy operations
 local dim, job = split_run(run)
 local header = header_key(dim, job)
-local h = redis.call('HMGET', header, 'fence', 'owner', 'seq', 'status', 'deaths')
+local h = redis.call('HMGET', header, 'fence', 'owner', 'seq', 'status', 'deaths', 'gate')
 if h[1] ~= fence or (h[2] ~= '' and h[2] ~= process) or ended(h[4]) then
   if stream ~= '' then
     redis.call('XACK', stream, 'g', message)
@@ -48,6 +48,7 @@ if tonumber(h[3]) ~= tonumber(seq) - 1 or redis.call('LLEN', journal) < tonumber
 end
 -- It gets on, so it was not what its processes died of: what kills them comes no further than before.
 if h[5] then redis.call('HDEL', header, 'deaths') end
+if h[6] then fx.begun(header, run, h[6], stream, message) end
 if h[2] == '' then
   redis.call('HSET', header, 'seq', seq, 'owner', process, 'status', 'running')
   redis.call('SADD', base .. 'own:' .. process, run)

@@ -19,6 +19,7 @@
 --- @include start_job
 --- @include begin_job
 --- @include start_hook
+--- @include gate
 --- @include schedules
 --- @include interrupt
 --- @include cancel
@@ -45,6 +46,10 @@ function fx.apply(m)
   elseif verb == 'slotend' then
     -- schedule, when it was made, code, problem
     fx.slot_ended(m[2], m[3], m[4], m[5])
+  elseif verb == 'enter' or verb == 'begun' or verb == 'exit' then
+    fx.at_gate(verb, m[2], m[3], m[4])
+  elseif verb == 'grant' then
+    fx.grant(m[2], m[3])
   elseif verb == 'hook' then
     fx.start_hook(m[2], m[3], m[4], m[5], m[6], m[7])
   elseif verb == 'interrupt' then

@@ -8,7 +8,7 @@
 --- @include large
 function fx.begin_job(job, at)
   local header, journal = header_key('0', job), journal_key('0', job)
-  local h = redis.call('HMGET', header, 'status', 'topic', 'fence', 'limit')
+  local h = redis.call('HMGET', header, 'status', 'topic', 'fence', 'limit', 'class', 'key')
   redis.call('ZREM', base .. 'timers', (h[1] == 'pending' and 'p' or 'q') .. ' 0 ' .. job)
   if h[1] == 'pending' then
     for _, kind in ipairs({ 'j:', 'l:', 'r:', 'v:' }) do redis.call('PERSIST', base .. kind .. job) end
@@ -17,8 +17,13 @@ function fx.begin_job(job, at)
   local start = redis.call('LINDEX', journal, 0)
   redis.call('LSET', journal, 0, at .. string.sub(start, string.find(start, ' ', 1, true), -1))
   local body = fx.get_large('0', job, string.sub(start, string.find(start, '\n', 1, true) + 1))
-  local message = fx.queue_new(h[2], '0 ' .. job, h[3], at, body)
-  redis.call('HSET', header, 'status', 'queued', 'message', 'q' .. message)
+  local limits, gate = redis.call('HGET', base .. 'limits', h[2]), nil
+  if limits then
+    gate = fx.gate_of(limits, h[2], h[6] or '', h[3])
+    redis.call('HSET', header, 'status', 'queued', 'gate', gate)
+  else
+    redis.call('HSET', header, 'status', 'queued', 'message', 'q' .. fx.queue_new(h[2], '0 ' .. job, h[3], at, body))
+  end
   redis.call('HDEL', header, 'due')
   if h[4] then fx.set_timer('x 0 ' .. job, now_up + tonumber(h[4])) end
   if redis.call('EXISTS', fx.record_key(job)) == 1 then
@@ -26,4 +31,5 @@ function fx.begin_job(job, at)
     redis.call('HSET', fx.record_key(job), unpack(fx.stamp(job, {}, 'running')))
     if watched then fx.changed(watched) end
   end
+  if gate then fx.to_gate(gate, '0 ' .. job, h[5] or 'q') end
 end

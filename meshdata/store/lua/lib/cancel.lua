@@ -12,6 +12,7 @@ local function progress(header)
   local status, message = h[1], h[4]
   if status == 'pending' or status == 'delayed' then return 'new' end
   if status ~= 'queued' or h[2] ~= '0' then return 'begun' end
+  if not message then return 'new' end -- it stands in line at its gate
   if string.sub(message, 1, 1) ~= 'q' then return 'begun' end
   local id = string.sub(message, 2)
   local pending = redis.pcall('XPENDING', base .. 'q:' .. h[3], 'g', id, id, 1)

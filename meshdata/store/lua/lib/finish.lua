@@ -67,7 +67,7 @@ end
 function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave_children)
   local run = dim .. ' ' .. job
   local header = header_key(dim, job)
-  local h = redis.call('HMGET', header, 'owner', 'ttl', 'waiters', 'parent', 'loose', 'await', 'slot', 'graph')
+  local h = redis.call('HMGET', header, 'owner', 'ttl', 'waiters', 'parent', 'loose', 'await', 'slot', 'graph', 'gate', 'message')
   local hooks, children, remains = {}, {}, {}
   if h[5] then hooks, children, remains = fx.loose_ends(dim, job, header) end
   local ttl = ttl_override ~= '' and ttl_override or h[2]
@@ -83,7 +83,7 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave
     append(dim, job, '0', 'end', code, '', payload)
   end
   -- What only a living run needs goes: a finished job is kept for its ttl, and there are many.
-  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose', 'due', 'limit', 'slot')
+  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose', 'due', 'limit', 'slot', 'gate', 'class', 'key')
   if dim == '0' then
     if ttl ~= h[2] then redis.call('HSET', header, 'ttl', ttl) end
     if redis.call('EXISTS', fx.record_key(job)) == 1 then
@@ -117,6 +117,7 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave
     fx.send(partition, { 'childend', parent, pos, h[6] == '1' and code or '', payload, job, kept })
   end
   if h[7] then fx.end_slot(h[7], code, problem) end
+  if h[9] then fx.from_gate(h[9], run, h[10]) end
   if #children > 0 and not leave_children and (dim == '0' or ended(redis.call('HGET', header_key('0', job), 'status'))) then
     fx.close_children(job, children)
   end

@@ -13,13 +13,14 @@ local LAST_HOOKS = 1000
 
 function fx.drop_run(dim, job)
   local header = header_key(dim, job)
-  local h = redis.call('HMGET', header, 'owner', 'waiters', 'status', 'parent', 'slot')
+  local h = redis.call('HMGET', header, 'owner', 'waiters', 'status', 'parent', 'slot', 'gate', 'message')
   if not h[3] then return {}, {} end
   fx.revoke(dim, job)
   if h[1] and h[1] ~= '' then redis.call('SREM', base .. 'own:' .. h[1], dim .. ' ' .. job) end
   local hooks, children, remains = fx.loose_ends(dim, job, header)
   for _, child in ipairs(remains) do children[#children + 1] = { child[1], child[2], 'terminate' } end
   if not ended(h[3]) then
+    if h[6] then fx.from_gate(h[6], dim .. ' ' .. job, h[7]) end
     -- An answer that is kept is an earlier job's.
     redis.call('DEL', base .. 'a:' .. dim .. ' ' .. job)
     fx.tell_waiters(dim .. ' ' .. job, h[2], 'gone', '')

@@ -33,11 +33,13 @@ function fx.start_hook(job, topic, body, name, waiter, asker)
   -- An earlier job of this id may have left its hooks' results, which are kept for an hour.
   redis.call('DEL', hook, journal_key(tostring(dim), job), fx.large_key(tostring(dim), job))
   local fence, run = first_fence(), dim .. ' ' .. job
-  local message = fx.queue_new(topic, run, fence, now, body)
+  local limits = redis.call('HGET', base .. 'limits', topic)
+  local gate = limits and fx.gate_of(limits, topic, '', fence)
   redis.call('HSET', hook, 'status', 'queued', 'fence', fence, 'seq', '0', 'owner', '', 'topic', topic, 'created', now,
-    'name', name, 'message', 'q' .. message)
+    'name', name, gate and 'gate' or 'message', gate or 'q' .. fx.queue_new(topic, run, fence, now, body))
   if waiter ~= '' then redis.call('HSET', hook, 'waiters', waiter) end
   append(tostring(dim), job, '0', 'start', 'ok', name, body)
+  if gate then fx.to_gate(gate, run, 'q') end
   fx.answer(asker, 'ok', tostring(dim))
   return 'OK', tostring(dim)
 end

@@ -11,7 +11,8 @@
 --                 caller named it, token (tells a start sent twice), pending (reserve the id only, for so many ms or
 --                 'inf'), limit (ms after its begin at which it fails), slot (of a job of a schedule: "<partition> <born>
 --                 <name>" of that), graph ('=' and the topic a graph job publishes to, '' for other jobs), held ('1': its
---                 caller carries out its first step itself, in the same script); each '' for none
+--                 caller carries out its first step itself, in the same script), priority (u high, b low, '' normal), key
+--                 (of the topic's limits); each '' for none
 --   12.. seed fields of the record, name and value in turn
 -- Returns CREATED, PENDING, EXISTS or DONE; with DONE the code and the result.
 --- @include fx
@@ -28,7 +29,7 @@ local LAPSED_MS = 1000
 
 function fx.start_job(s)
   local further = s[11] ~= '' and unpack_list(s[11]) or { '', '', '', '', '', '', '', '', '', '', '' }
-  local awaited, answer, origin, delay, queue, token, pending, limit, slot, graph, held = unpack(further)
+  local awaited, answer, origin, delay, queue, token, pending, limit, slot, graph, held, class, key = unpack(further)
   local job, topic, body, policy, parent = s[1], s[2], s[3], s[9], s[10]
   local header = header_key('0', job)
   local old = redis.call('HMGET', header, 'status', 'code', 'result', 'waiters', 'token')
@@ -90,7 +91,13 @@ function fx.start_job(s)
     due = string.format('%.0f', now_up + tonumber(pending ~= '' and pending or delay))
     field('due', due)
   end
-  if stands == 'queued' then
+  field('class', class or '')
+  field('key', key or '')
+  local limits, gate = stands == 'queued' and redis.call('HGET', base .. 'limits', topic), nil
+  if limits then
+    gate = fx.gate_of(limits, topic, key or '', fence)
+    field('gate', gate)
+  elseif stands == 'queued' then
     field('message', 'q' .. fx.queue_new(topic, run, fence, now, body))
   end
   redis.call('HSET', header, unpack(fields))
@@ -117,6 +124,7 @@ function fx.start_job(s)
     fx.set_timer('p ' .. run, due)
     fx.expire(job, due + LAPSED_MS)
   end
+  if gate then fx.to_gate(gate, run, class and class ~= '' and class or 'q') end
   if parent ~= '' and awaited ~= '1' then fx.answer(parent, 'ok', answer) end
   return 'CREATED', '', ''
 end
