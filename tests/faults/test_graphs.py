@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from meshdata import HotMesh
+from meshdata.errors import JobFailed
+from meshdata.store.crash import VARIABLE
 from tests.faults.voyage import APP, LEDGER, MODEL, outcome
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Fleet
 
+ROOT = Path(__file__).parents[2]
 POINTS = [
     "graph_reply:3",
     "graph_reply:11",
@@ -106,6 +114,70 @@ async def test_a_process_killed_at_a_crash_point_is_replaced(
     begun = {guid for pid, guid in fleet.trail.lines("begin") if pid == victim.pid}
     again = {guid for guid, count in fleet.trail.runs().items() if count > 1}
     assert again <= begun and max(Counter(fleet.trail.runs()).values()) <= 2
+
+
+CALLER = """
+import asyncio, json, sys
+from meshdata import HotMesh, MeshData
+
+async def main(url, namespace, partitions):
+    async with MeshData(url, namespace=namespace, partitions=partitions) as mesh:
+        hot = await HotMesh.init("sea", mesh, readonly=True)
+        await hot.pub("voyage", {"id": "0", "n": 0, "beacon": "beacon 0"})
+        await hot.hook("voyage.external", {"id": "0", "n": 0})
+
+asyncio.run(main(*json.loads(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+@pytest.mark.parametrize("point", ["graph_start", "signal"])
+async def test_a_caller_killed_at_a_crash_point_has_begun_the_whole_job_or_none_of_it(
+    fleet: Fleet, no_leaks: set[str], point: str, side: str
+) -> None:
+    hot = await client(fleet, no_leaks)
+    try:
+        facts = json.dumps([fleet.url, fleet.namespace, fleet.partitions])
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), VARIABLE: f"{side} {point}"}
+        caller = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CALLER, facts, env=environment, stderr=asyncio.subprocess.DEVNULL
+        )
+        async with asyncio.timeout(20):
+            assert await caller.wait() == -signal.SIGKILL
+        begun = (point, side) != ("graph_start", "before")
+        assert (fleet.header(f"{APP}:0").get("status") == "waiting") is begun
+        await fleet.start(serves=("graphs",))
+        if not begun:
+            await hot.pub("voyage", {"id": "0", "n": 0, "beacon": "beacon 0"})
+        if (point, side) != ("signal", "after"):
+            await hot.hook("voyage.external", {"id": "0", "n": 0})
+        await fleet.until(lambda: state(fleet, "0")[":"] == b"0")
+        assert_voyage_is_right(fleet, 0)
+    finally:
+        await hot.stop()
+        await hot.mesh.close()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(90)
+async def test_work_that_kills_every_worker_ends_in_the_dead_letters(fleet: Fleet, no_leaks: set[str]) -> None:
+    if fleet.partitions > 1:
+        pytest.skip("partitions change nothing here")
+    no_leaks |= {"dead"}
+    hot = await client(fleet, no_leaks)
+    try:
+        call = asyncio.create_task(hot.pubsub("poison", {}, timeout="2 minutes"))
+        for _ in range(5):
+            [victim] = await fleet.start(serves=("graphs",))
+            await victim.died(30)
+        await fleet.start(serves=("graphs",))
+        with pytest.raises(JobFailed) as caught:
+            await call
+        assert caught.value.code == 999
+        assert await fleet.until(lambda: fleet.redis.xlen(f"{fleet.base(f'{APP}:x')}dead")) == 1
+    finally:
+        await hot.stop()
+        await hot.mesh.close()
 
 
 @pytest.mark.slow

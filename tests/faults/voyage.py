@@ -7,6 +7,8 @@ beacon, another job, which it interrupts at its end.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +92,12 @@ app:
           job: {maps: {value: '{$self.output.data.value}'}}
       transitions:
         t2: [{to: w4}]
+    - subscribes: poison
+      activities:
+        t4: {type: trigger}
+        w5: {type: worker, topic: work.poison}
+      transitions:
+        t4: [{to: w5}]
     - subscribes: beacon
       expire: 300
       activities:
@@ -139,5 +147,14 @@ async def serve(mesh: MeshData, note: Callable[..., None]) -> HotMesh:
     async def leaf(asked: StreamData) -> Any:
         return await told(asked, {"value": asked.data["n"] * 2})
 
-    workers = [("work.first", first), ("work.loop", loop), ("work.last", last), ("work.leaf", leaf)]
+    async def poison(asked: StreamData) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    workers = [
+        ("work.poison", poison),
+        ("work.first", first),
+        ("work.loop", loop),
+        ("work.last", last),
+        ("work.leaf", leaf),
+    ]
     return await HotMesh.init(APP, mesh, workers=workers)
