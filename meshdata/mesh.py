@@ -556,7 +556,7 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
 
     def _profile(self, signature: bool) -> Profile:
         """What this process says of itself in a roll call."""
-        pace, services = self._router.pace, self._host.services
+        pace = self._router.pace
         return Profile(
             process=self.process,
             name=self.process.rpartition("-")[0] if self._is_named else "",
@@ -573,8 +573,12 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
             started=self._serving_since,
             timestamp=datetime.now(UTC),
             system=System.here(),
-            signature={topic: service.function.source for topic, service in services.items()} if signature else None,
+            signature=self._sources() if signature else None,
         )
+
+    def _sources(self) -> dict[str, str]:
+        graphs = {} if self._graphs is None else self._graphs.sources()
+        return {topic: service.function.source for topic, service in self._host.services.items()} | graphs
 
     async def _rejoin(self, partition: int) -> None:
         await self._leases.join(partition, self._router.topics)

@@ -60,6 +60,10 @@ class GraphHost:
         self._topics[full] = (served, callback)
         return full
 
+    def sources(self) -> dict[str, str]:
+        """The source of the callbacks it serves, by topic."""
+        return {topic: _source(callback) for topic, (_, callback) in self._topics.items() if callback is not None}
+
     def has_room(self, topic: str) -> bool:
         """Whether the router should read a topic: as long as it has slots."""
         return not self._closing
@@ -175,3 +179,10 @@ class GraphHost:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+
+def _source(callback: WorkerCallback) -> str:
+    try:
+        return inspect.getsource(callback)
+    except (OSError, TypeError):  # typed in a console, or an object that is called
+        return repr(callback)

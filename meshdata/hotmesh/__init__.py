@@ -2,5 +2,6 @@
 
 from meshdata.graph.stream import JobOutput, StreamData, StreamReply
 from meshdata.hotmesh.client import HotMesh
+from meshdata.hotmesh.quorum import QuorumProfile
 
-__all__ = ["HotMesh", "JobOutput", "StreamData", "StreamReply"]
+__all__ = ["HotMesh", "JobOutput", "QuorumProfile", "StreamData", "StreamReply"]

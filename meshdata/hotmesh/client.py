@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from meshdata.call.options import seconds
 from meshdata.call.outcome import value_of
+from meshdata.engine.bus import Subscription
 from meshdata.errors import InvalidOptions, JobError, MeshTimeout
 from meshdata.graph.asking import Broadcast, hook_key, start_of
 from meshdata.graph.begin import Beginning, guid, identify
@@ -23,6 +24,8 @@ from meshdata.graph.steps import Steps, existing
 from meshdata.graph.stream import JobOutput, WorkerCallback
 from meshdata.hotmesh import jobs
 from meshdata.hotmesh.figures import FigureVerbs
+from meshdata.hotmesh.looking import LookVerbs
+from meshdata.hotmesh.quorum import QuorumCallback, QuorumVerbs
 from meshdata.hotmesh.subscriptions import Callback, Subscriptions, output_of
 from meshdata.mesh import MeshData
 from meshdata.opening import Address, Opening
@@ -38,7 +41,7 @@ Model = str | Path
 Status = Literal["success", "pending", "error"]
 
 
-class HotMesh(FigureVerbs):
+class HotMesh(LookVerbs, FigureVerbs, QuorumVerbs):
     """One app of graphs, as an engine, a worker, both, or neither. Made by `HotMesh.init`.
 
     Attributes:
@@ -53,6 +56,7 @@ class HotMesh(FigureVerbs):
         self.mesh: MeshData = opening.mesh
         self._figures = AppFigures(self.mesh.store, app_id, definitions.active)
         self._steps = Steps(self.mesh.store, definitions, listed=self._listed)
+        self._quorum: dict[QuorumCallback, Subscription] = {}
         self._subscriptions = Subscriptions(self.mesh.store, app_id)
 
     @classmethod
@@ -117,6 +121,8 @@ class HotMesh(FigureVerbs):
 
     async def stop(self, drain: Duration = 10) -> None:
         """Take no more work, let what is under way end for at most `drain`, disconnect."""
+        for callback in list(self._quorum):
+            await self.unsub_quorum(callback)
         await self._subscriptions.close()
         await self._opening.close(drain)
 

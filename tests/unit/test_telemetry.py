@@ -44,3 +44,24 @@ def test_with_a_tracer_a_span_carries_its_facts(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(telemetry, "_start_span", start)
     with telemetry.span("mesh.exec", entity="user"):
         assert seen == [("mesh.exec", {"meshdata.entity": "user"})]
+
+
+def test_a_span_of_elsewhere_is_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    @contextmanager
+    def start(*told: Any) -> Any:
+        seen.append(told)
+        yield "span"
+
+    monkeypatch.setattr(telemetry, "_start_remote_span", start)
+    with telemetry.remote_span("JOB/shop/order/1", {"app.job.jid": "j"}, trace="ab", parent="cd") as span:
+        assert span == "span"
+    assert seen == [("JOB/shop/order/1", {"app.job.jid": "j"}, "ab", "cd")]
+
+
+def test_without_opentelemetry_there_is_nothing_to_go_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "_start_remote_span", None)
+    with telemetry.remote_span("JOB/shop/order/1", {}) as span:
+        assert span is None and telemetry.span_ids(span) is None
+        telemetry.mark_failed(span, "it failed")
