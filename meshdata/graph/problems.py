@@ -69,8 +69,10 @@ class Problems:
         except ValidationError as error:
             for one in error.errors(include_url=False):
                 at = (*path, *(str(step) for step in one["loc"]))
-                told = _MESSAGES.get(one["type"]) or f"{_lower(one['msg'])}; it is {_shown(one['input'])}"
-                self.add(f"{at[-1]} {told}" if one["type"] in _MESSAGES else f"{at[-1]}: {told}", at)
+                name, told = at[-1] if at else "the model", _MESSAGES.get(one["type"])
+                self.add(
+                    f"{name} {told}" if told else f"{name}: {_lower(one['msg'])}; it is {_shown(one['input'])}", at
+                )
             return None
         for at, has_effect in _unknown(part, path):
             self.warn(f"the key {at[-1]!r} " + ("is not known" if has_effect else "has no effect"), at)
