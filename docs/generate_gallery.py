@@ -19,12 +19,13 @@ TITLES = {
     "human_task": "A human task with a time limit",
     "polling": "A polling cycle",
     "trip": "Sub-workflows with compensation",
+    "statistics_of_orders": "Statistics",
 }
 
 HEAD = """\
 # Graphs to start from
 
-Models, each with a program that runs it: `python examples/graphs/order_approval.py` needs nothing beside it. What
+Six models, each with a program that runs it: `python examples/graphs/order_approval.py` needs nothing beside it. What
 the YAML means is in [graphs.md](graphs.md), how a program runs it in [hotmesh.md](hotmesh.md). The drawings are those
 of `meshdata graph show`; this page is made from the models by `make pages`.
 """

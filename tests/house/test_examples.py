@@ -45,6 +45,7 @@ LAST_LINES = {
     "graphs/human_task.py": "{'question': 'Anybody?', 'state': 'lapsed'}",
     "graphs/order_approval.py": "402 the card was refused",
     "graphs/polling.py": "{'asked': 4, 'url': 'https://reports/r1.pdf'}",
+    "graphs/statistics_of_orders.py": "big ones: 2",
     "graphs/trip.py": "back with the room in Atlantis, because of no airport",
     "meshflow/cancellation.py": "sent True, then no more",
     "meshflow/child.py": "done on its own",
