@@ -439,6 +439,8 @@ class MeshData(RecordVerbs, ScheduleVerbs, ControlVerbs):
         """
         check_flags(serve=serve)
         keys = [self._classes.take(one.__mesh_kind__(self), serve=serve) for one in classes]
+        for one in classes:
+            one.__mesh_bind__(self)
         for key in keys if self._open and serve else ():
             known = self._joined.get(key)
             if known is None or (known.done() and (known.cancelled() or known.exception())):

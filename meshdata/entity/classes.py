@@ -44,6 +44,7 @@ class ServableClass(Protocol):
     """A class that can be registered with a mesh."""
 
     def __mesh_kind__(self, mesh: Any, /) -> Kind: ...
+    def __mesh_bind__(self, mesh: Any, /) -> None: ...
 
 
 class Registration:

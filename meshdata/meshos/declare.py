@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
+from meshdata.call.options import refuse_unknown
 from meshdata.errors import InvalidOptions
-from meshdata.workflow.activity import Activity
+from meshdata.workflow.activity import Activity, Options
 from meshdata.workflow.function import Function
 from meshdata.workflow.method import HookMethod, Method, RunMethod
 
@@ -22,6 +23,9 @@ LISTS: Final[Mapping[str, type[Any]]] = {
 ROLES: Final[Mapping[type[Any], str]] = {RunMethod: "a workflow", HookMethod: "a hook", Activity: "an activity"}
 OVERRIDABLE: Final = ("create", "update", "delete")
 """Verbs whose names a class may give to methods of its own; it does without the verb then."""
+
+KNOWN: Final = tuple(Options.__annotations__)
+"""What an activity may be told."""
 
 Durable = Method[Any, Any] | Activity[..., Any]
 
@@ -83,7 +87,9 @@ def _item(name: str, list_: str, item: Any) -> tuple[str, Mapping[str, Any]]:
     if isinstance(item, str):
         return item, {}
     if isinstance(item, Mapping) and isinstance(item.get("name"), str) and item.keys() <= {"name", "options"}:
-        return item["name"], item.get("options") or {}
+        options = item.get("options") or {}
+        if isinstance(options, Mapping):
+            return item["name"], options
     raise InvalidOptions(
         f"{name}: a name, or {{'name': ..., 'options': {{...}}}}, is needed; got {item!r}", argument=list_
     )
@@ -105,7 +111,10 @@ def _decorated(name: str, list_: str, role: type[Any], method: str, options: Map
         )
     if not inspect.isfunction(found):
         raise InvalidOptions(f"{name}.{method} is no method: {found!r}", argument=list_)
-    made: Durable = Activity[..., Any](found, **options) if role is Activity else role(found, options)
+    if role is Activity:
+        refuse_unknown("activity", {one: value for one, value in options.items() if one not in KNOWN}, KNOWN)
+        return Activity[..., Any](found, **options)
+    made: Durable = role(found, options)
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
+from weakref import ref
 
 from pydantic import ConfigDict
 from pydantic import Field as PydanticField
@@ -102,7 +103,9 @@ class MeshOS(Record, metaclass=MeshOSType):
 
     __version__: ClassVar[str] = ""
     __ttl__: ClassVar[Duration] = FOREVER
-    __meshes__: ClassVar[list[MeshData]] = []  # those it was registered with; its verbs work on the last that is open
+    __meshes__: ClassVar[
+        list[ref[MeshData]]
+    ] = []  # those it was registered with; its verbs work on the last that is open
     __durable__: ClassVar[Mapping[str, Durable]] = {}
 
     id: str = PydanticField(default_factory=mint_id)
@@ -132,17 +135,12 @@ class MeshOS(Record, metaclass=MeshOSType):
             yield opened
         finally:
             await opening.close()
-            cls._forget_closed()
 
     @classmethod
     def __mesh_kind__(cls, mesh: MeshData) -> Kind:
-        """What `mesh.register(Order)` asks; the class's verbs work on that mesh from now on."""
+        """What `mesh.register(Order)` asks."""
         records = cls.on(mesh)
         methods = cls._methods()
-        cls._forget_closed()
-        if mesh in cls.__meshes__:
-            cls.__meshes__.remove(mesh)
-        cls.__meshes__.append(mesh)
         return Kind(
             cls,
             records.entity,
@@ -159,12 +157,14 @@ class MeshOS(Record, metaclass=MeshOSType):
         )  # fmt: skip
 
     @classmethod
-    def _methods(cls) -> list[Method[Any, Any]]:
-        return [member for member in cls.__durable__.values() if isinstance(member, Method)]
+    def __mesh_bind__(cls, mesh: MeshData) -> None:
+        """The class was registered: its verbs work on that mesh from now on."""
+        others = [one for one in cls.__meshes__ if one() is not None and one() is not mesh]
+        cls.__meshes__[:] = [*others, ref(mesh)]
 
     @classmethod
-    def _forget_closed(cls) -> None:
-        cls.__meshes__[:] = [one for one in cls.__meshes__ if one.is_open]
+    def _methods(cls) -> list[Method[Any, Any]]:
+        return [member for member in cls.__durable__.values() if isinstance(member, Method)]
 
     @classmethod
     def on(cls, mesh: MeshData) -> ClassRecords[Self]:
@@ -177,12 +177,13 @@ class MeshOS(Record, metaclass=MeshOSType):
 
     @classmethod
     def _mesh(cls) -> MeshData:
-        if not cls.__meshes__:
+        known = [mesh for one in cls.__meshes__ if (mesh := one()) is not None]
+        if not known:
             raise UsageError(
                 f"{cls.__name__} belongs to no mesh yet; use mesh.register({cls.__name__}), or "
                 f"`async with {cls.__name__}.served(mesh):`"
             )
-        return next((one for one in reversed(cls.__meshes__) if one.is_open), cls.__meshes__[-1])
+        return next((one for one in reversed(known) if one.is_open), known[-1])
 
     # --- records ------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from meshdata.engine.info import JobInfo
 from meshdata.engine.policy import RetryPolicy
 from meshdata.errors import InvalidOptions, UsageError
 from meshdata.values import Duration
-from meshdata.workflow.child import Target, check_retry, exec_child, ttl_text
+from meshdata.workflow.child import check_retry, exec_child, ttl_text
 from meshdata.workflow.child import hook as hook_verb
 from meshdata.workflow.context import current_run, durable_codes, running
 from meshdata.workflow.function import Function
@@ -228,6 +228,9 @@ class Method(Generic[P, R]):
         self.retry: RetryPolicy | None = (options or {}).get("retry")
         self.ttl: Duration | None = (options or {}).get("ttl")
         self.concurrency: int | None = (options or {}).get("concurrency")
+        count: Any = self.concurrency
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+            raise InvalidOptions(f"a whole number from 1 on is needed; got {count!r}", argument="concurrency")
         if self.retry is not None:
             check_retry(self.retry)
         if self.ttl is not None:
@@ -422,4 +425,4 @@ def hook(*given: Any, **options: Any) -> Any:
     return hook_verb(*given, **options)
 
 
-__all__ = ["HookMethod", "Method", "RunMethod", "Target", "hook", "run"]
+__all__ = ["HookMethod", "Method", "RunMethod", "hook", "run"]
