@@ -18,6 +18,10 @@ NamespaceOption = Annotated[
     str | None, typer.Option("--namespace", help="The namespace. By default MESHDATA_NAMESPACE, else meshdata.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line; errors too.")]
+DemoUrlOption = Annotated[
+    str | None, typer.Option("--url", help="A Redis to use. By default MESHDATA_URL, else one of its own.")
+]
+DemoNamespaceOption = Annotated[str | None, typer.Option("--namespace", help="The namespace. By default demo.")]
 EntityArgument = Annotated[str, typer.Argument(help="The entity, like user.", show_default=False)]
 IdArgument = Annotated[str, typer.Argument(help="The job's id.", show_default=False)]
 ArgsArgument = Annotated[
@@ -87,16 +91,47 @@ def demo_meshdata(
         list[str] | None, typer.Argument(help="The ids of the records to make. By default cat dog mouse.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="With --url: leave what it made, to be looked at.")] = False,
-    url: Annotated[
-        str | None, typer.Option("--url", help="A Redis to use. By default MESHDATA_URL, else one of its own.")
-    ] = None,
-    namespace: Annotated[str | None, typer.Option("--namespace", help="The namespace. By default demo.")] = None,
+    url: DemoUrlOption = None,
+    namespace: DemoNamespaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Connect a function, execute it durably once per word, and find the last word's record."""
-    from meshdata.cli.demo import demo
+    from meshdata.cli.demo.entities import demo
 
     _end(demo(Place(url, namespace, as_json), words or [], keep=keep))
+
+
+@demo_app.command("meshcall")
+def demo_meshcall(
+    url: DemoUrlOption = None, namespace: DemoNamespaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Call a function by topic, keep its answer, forget it, call it by a schedule."""
+    from meshdata.cli.demo.calls import demo
+
+    _end(demo(Place(url, namespace, as_json)))
+
+
+@demo_app.command("meshflow")
+def demo_meshflow(
+    url: DemoUrlOption = None, namespace: DemoNamespaceOption = None, as_json: JsonOption = False
+) -> None:
+    """Start a workflow before there is a worker, and see it sleep, fail, be tried again and answer."""
+    from meshdata.cli.demo.flows import demo
+
+    _end(demo(Place(url, namespace, as_json)))
+
+
+@demo_app.command("hotmesh")
+def demo_hotmesh(
+    word: Annotated[str, typer.Argument(help="What the graph is given.")] = "hello",
+    url: DemoUrlOption = None,
+    namespace: DemoNamespaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Deploy a graph, activate it, run a job of it, and look at what it left."""
+    from meshdata.cli.demo.graphs import demo
+
+    _end(demo(Place(url, namespace, as_json), word))
 
 
 @app.command()

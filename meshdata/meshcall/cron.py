@@ -17,7 +17,7 @@ class _Door(Protocol):
     _opening: Opening
 
     @property
-    def connect(self) -> Callable[..., Coroutine[Any, Any, None]]: ...
+    def connect(self) -> Callable[..., Coroutine[Any, Any, object]]: ...
 
 
 class CronVerbs:
