@@ -79,6 +79,9 @@ def _routes() -> list[Route]:
         Route("/rpc", rpc.list_methods),
         Route("/rpc/getManifest", rpc.get_manifest, methods=["GET", "POST"]),
         Route("/rpc/{method}", rpc.call_method, methods=["POST"]),
+        # As the reference family has it, where this is mounted at /api/v1.
+        Route("/meshdata/getManifest", rpc.get_manifest, methods=["GET", "POST"]),
+        Route("/meshdata/{method}", rpc.call_method, methods=["POST"]),
     ]
 
 

@@ -9,31 +9,34 @@ from meshdata.values import check_entity
 
 
 async def entity_names(mesh: MeshData) -> list[dict[str, Any]]:
-    """The entities by name: [{entity, served, model, indexed, hooks}]."""
+    """The entities by name: [{entity, functions, model, indexed}].
+
+    `functions` are what of it is served here: its own function, its hooks, the methods of its class ("user.bill").
+    """
     indexed = {one.entity for one in await _indexes(mesh) if one.current}
     registry = mesh.registry
-    methods = {one.name: one for one in registry.functions.values() if one.entity}
-    served = {name for name, one in registry.functions.items() if not one.entity} | {
-        one.entity for one in methods.values()
-    }
-    names = {*served, *registry.schemas, *indexed}
-    hooks = {name for name in names if name.rpartition(".")[0] in names} | {
-        name for name, one in methods.items() if one.is_hook
-    }
+    own = {one.name for one in registry.functions.values() if not one.entity}
+    names = {*own, *registry.schemas, *indexed}
+    owners = {one.name: one.entity or _owner(one.name, names) for one in registry.functions.values()}
     return [
         {
             "entity": name,
-            "served": name in served,
+            "functions": sorted(one for one, owner in owners.items() if owner == name),
             "model": name in registry.schemas,
             "indexed": name in indexed,
-            "hooks": [hook for hook in sorted(hooks) if hook.rpartition(".")[0] == name],
         }
-        for name in sorted(names - hooks)
+        for name in sorted({*owners.values(), *(_owner(one, names) for one in names)})
     ]
 
 
+def _owner(name: str, names: set[str]) -> str:
+    """Whose function a name is: "user.bill" is of "user", if there is one."""
+    above = name.rpartition(".")[0]
+    return above if above in names else name
+
+
 async def entity_of(mesh: MeshData, entity: str) -> dict[str, Any]:
-    """One entity: as in the list, and its record's JSON Schema, index fields by kind, function and hooks by signature.
+    """One entity: as in the list, and its record's JSON Schema, index fields by kind, functions by signature.
 
     Raises:
         EntityNotFound: this process knows nothing of it.
@@ -51,7 +54,7 @@ async def entity_of(mesh: MeshData, entity: str) -> dict[str, Any]:
         "key": schema.key if schema is not None else "",
         "schema": None if model is None else model.model_json_schema(),
         "index": fields,
-        "signatures": {name: _signature(mesh, name) for name in (entity, *found["hooks"])},
+        "signatures": {name: _signature(mesh, name) for name in found["functions"]},
     }
 
 
@@ -60,9 +63,7 @@ async def _indexes(mesh: MeshData) -> list[Any]:
 
 
 def _signature(mesh: MeshData, name: str) -> str | None:
-    connected = next((one for one in mesh.registry.functions.values() if one.name == name), None)
-    if connected is None:
-        return None
+    connected = next(one for one in mesh.registry.functions.values() if one.name == name)
     try:
         return str(inspect.signature(connected.function.fn))
     except (TypeError, ValueError):  # written in C, and does not tell

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from meshdata.api.methods import METHODS, Method
+from meshdata.api.methods import Method
 from meshdata.api.question import AGGREGATE, DEFAULT_LIMIT, FIND, MOST_LIMIT, OPERATORS
+from meshdata.api.verbs import METHODS
 from meshdata.mesh import MeshData
 
 Json = dict[str, Any]

@@ -1,21 +1,18 @@
 """Entities and their records as resources: schema, list, get, create, patch, delete, find, aggregate."""
 
-from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from meshdata.api.body import read_object, respond_json
 from meshdata.api.describe import entity_names, entity_of
+from meshdata.api.pages import page_of
 from meshdata.api.parameters import checked
 from meshdata.api.problem import Refused
 from meshdata.api.question import AGGREGATE, FIND, aggregate_of, find_of, find_of_url
 from meshdata.errors import InvalidOptions, RecordNotFound
 from meshdata.mesh import MeshData
-from meshdata.search import Find
-from meshdata.search.origin import origin_of
 from meshdata.values import mint_id
 
 
@@ -110,25 +107,11 @@ def place_of(request: Request, entity: str, id: str) -> str:
     return f"{root}/entities/{quote(entity, safe='')}/records/{quote(id, safe='')}"
 
 
-async def page_of(query: Find[Any]) -> dict[str, Any]:
-    """One page of hits: {items, total, next}."""
-    page = await query
-    return {"items": [_item(one) for one in page.items], "total": page.total, "next": page.cursor}
-
-
-def _item(item: Any) -> Any:
-    if not isinstance(item, BaseModel):
-        return item
-    origin = origin_of(item)
-    told = item.model_dump()
-    return told if origin is None or "id" in told else {"id": origin.fields.get("_id"), **told}
-
-
 async def _record(mesh: MeshData, entity: str, id: str, status: int = 200, **headers: str) -> Response:
     stored = await mesh.raw(entity, id)
     fields = mesh.registry.from_hash(entity, {k: v for k, v in stored.items() if k == "_id" or k[:1] != "_"})
     fields.pop("_id", None)
-    return respond_json({"id": id, **fields}, status, {"ETag": f'"{stored["_rev"].decode()}"', **headers})
+    return respond_json({"id": id, **fields}, status, {"ETag": f'"{stored.get("_rev", b"0").decode()}"', **headers})
 
 
 def _revision(request: Request) -> int | None:

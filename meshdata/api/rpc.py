@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from meshdata.api.body import read_object, respond_json
 from meshdata.api.describe import entity_names
-from meshdata.api.methods import METHODS, Method, Started, method_of, named
+from meshdata.api.methods import Method, Started, method_of, named
 from meshdata.api.parameters import checked
 from meshdata.api.problem import Refused
 from meshdata.api.records import mesh_of, place_of
+from meshdata.api.verbs import METHODS
 from meshdata.errors import InvalidOptions
 
 METADATA: Final = ("entity", "namespace", "database", "await")

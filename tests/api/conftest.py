@@ -40,6 +40,10 @@ async def bill(amount: int) -> str:
     return f"billed {amount}"
 
 
+async def add(a: int, b: int) -> int:
+    return a + b
+
+
 async def patient(key: str) -> Any:
     return await workflow.wait_for(key)
 
@@ -53,6 +57,7 @@ async def mesh(redis_url: str, namespace: str, no_leaks: set[str]) -> AsyncItera
         user = await mesh.connect("user", sign_up, model=User)
         await user.hook("bill")(bill)
         await mesh.connect("patient", patient)
+        await mesh.connect("add", add)
         await mesh.create_index(User)
         yield mesh
 

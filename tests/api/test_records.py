@@ -14,7 +14,7 @@ MANY = "/entities/user/records"
 async def test_entities_are_listed_and_described(web: httpx.AsyncClient) -> None:
     listed = {one["entity"]: one for one in (await web.get("/entities")).json()["entities"]}
     assert listed["user"] == {
-        "entity": "user", "served": True, "model": True, "indexed": True, "hooks": ["user.bill"],
+        "entity": "user", "functions": ["user", "user.bill"], "model": True, "indexed": True,
     }  # fmt: skip
     assert "user.bill" not in listed
 
@@ -25,7 +25,7 @@ async def test_entities_are_listed_and_described(web: httpx.AsyncClient) -> None
     assert (await web.get("/entities/nobody")).status_code == 404
 
 
-async def test_a_class_is_one_entity_with_its_hooks(web: httpx.AsyncClient, mesh: MeshData) -> None:
+async def test_a_class_is_one_entity_with_its_methods(web: httpx.AsyncClient, mesh: MeshData) -> None:
     class Ticket(MeshOS, entity="ticket", version="v1", ttl="1 minute"):
         """A ticket."""
 
@@ -40,7 +40,7 @@ async def test_a_class_is_one_entity_with_its_hooks(web: httpx.AsyncClient, mesh
     await mesh.register(Ticket)
     listed = [one for one in (await web.get("/entities")).json()["entities"] if "ticket" in one["entity"]]
     assert listed == [
-        {"entity": "ticket", "served": True, "model": True, "indexed": True, "hooks": ["ticket.move"]},
+        {"entity": "ticket", "functions": ["ticket.book", "ticket.move"], "model": True, "indexed": True},
     ]
     told = (await web.get("/entities/ticket")).json()
     assert told["schema"]["properties"].keys() == {"id", "seat"}

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from meshdata import MeshData
-from meshdata.api.methods import METHODS
+from meshdata.api.verbs import METHODS
 
 
 async def call(web: httpx.AsyncClient, method: str, data: Any, **metadata: Any) -> httpx.Response:
@@ -111,6 +111,31 @@ async def test_methods_are_listed_and_known_by_the_names_of_the_reference_family
         assert "user" in [one["entity"] for one in (await ask("/rpc/getManifest")).json()["data"]["entities"]]
 
 
+async def test_a_function_is_called_without_a_job_and_its_answer_kept_and_forgotten(web: httpx.AsyncClient) -> None:
+    asked = {"topic": "add", "args": [1, 2], "id": "x", "ttl": "1 minute"}
+    assert (await call(web, "call", asked)).json() == {"data": 3}
+    assert (await call(web, "call", asked | {"args": [5, 5]})).json() == {"data": 3}
+    assert (await call(web, "forget", ["add", "x"])).json() == {"data": True}
+    assert (await call(web, "call", ["add", [5, 5]])).json() == {"data": 10}
+    nobody = await call(web, "call", {"topic": "nobody", "timeout": 0.05})
+    assert (nobody.status_code, nobody.json()["error"]) == (504, "NotConnected")
+
+
+async def test_processes_are_called_up_and_slowed_down(web: httpx.AsyncClient, mesh: MeshData) -> None:
+    assert [one["process"] for one in (await call(web, "rollCall", [])).json()["data"]] == [mesh.process]
+    assert (await call(web, "throttle", {"ms": 50, "topic": "user"})).json() == {"data": None}
+    assert (await call(web, "throttles", [])).json()["data"]["topics"] == {"user": 50}
+    await call(web, "throttle", {"ms": 0})
+    assert (await call(web, "throttle", {"ms": "slow"})).json()["argument"] == "ms"
+
+
+async def test_the_paths_of_the_reference_family_lead_to_the_same(web: httpx.AsyncClient) -> None:
+    asked = {"data": [["pro", 30]], "metadata": {"entity": "user"}}
+    assert (await web.post("/meshdata/exec", json=asked)).json() == {"data": "pro at 30"}
+    assert (await web.get("/meshdata/getManifest")).json() == (await web.get("/rpc/getManifest")).json()
+    assert (await web.post("/meshdata/conquer", json={})).status_code == 404
+
+
 async def test_records_and_schedules_have_their_methods_too(
     web: httpx.AsyncClient, mesh: MeshData, people: list[str]
 ) -> None:
@@ -119,6 +144,8 @@ async def test_records_and_schedules_have_their_methods_too(
     assert (await call(web, "ids", {"entity": "user", "where": where, "sort": ["id"]})).json() == {
         "data": ["u0", "u2", "u4"]
     }
+    found = (await call(web, "find", {"entity": "user", "where": where, "sort": ["-id"], "limit": 1})).json()["data"]
+    assert ([one["id"] for one in found["items"]], found["total"]) == (["u4"], 3)
     assert (await call(web, "aggregate", {"entity": "user"})).json() == {"data": [{"n": 5}]}
     assert (await call(web, "incr", ["user", "u0", "age", 5])).json() == {"data": 25}
     assert (await call(web, "set", ["user", "u0", {"plan": "max"}])).json() == {"data": 0}
