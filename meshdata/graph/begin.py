@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from meshdata.graph.compiled import Activity, App, Graph, Stats, Trigger
@@ -19,6 +20,7 @@ def guid() -> str:
     return "H" + secrets.token_urlsafe(GUID_SIZE)[:GUID_SIZE]
 
 
+@lru_cache(maxsize=256)
 def stamp(ms: int) -> str:
     """A moment as metadata shows it: YYYYMMDDHHMMSS.mmm, UTC."""
     seconds, rest = divmod(ms, 1000)

@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import orjson
+
 from meshdata.engine.entry import Entry
 from meshdata.graph import asking
 from meshdata.graph.begin import Beginning, metadata, own_document, stamp, stats_of
@@ -132,6 +134,10 @@ class Transition:
     def receive(self, entry: Entry) -> None:
         """An entry of the job's inbox."""
         position = entry.position
+        if entry.kind == "cancel":  # a graph has nothing to clean up: what is asked of it is done at once
+            problem = str(orjson.loads(entry.payload).get("message", ""))
+            self.interrupt_self(entry.payload, problem, descend=True, throw=True, ttl=DEFAULT_EXPIRE_MS)
+            return
         if position.startswith(RETRY_MARK):
             self._try_again(position.removeprefix(RETRY_MARK))
             return

@@ -10,6 +10,7 @@ import pytest
 from meshdata import HotMesh, MeshData
 from meshdata.errors import (
     InvalidOptions,
+    JobCancelled,
     JobExists,
     JobFailed,
     JobInterrupted,
@@ -613,6 +614,16 @@ async def test_a_caller_ends_a_job(open_app: OpenApp) -> None:
     assert await hot.interrupt("stays", "x", suppress=True) is False
     with pytest.raises(JobNotFound, match="Job y not found"):
         await hot.interrupt("stays", "y")
+
+
+async def test_a_job_that_is_asked_to_end_ends(open_app: OpenApp) -> None:
+    hot = await open_app(HOOK)
+    waiting = asyncio.create_task(hot.pubsub("toggle", {"id": "c"}, timeout=10))
+    await _eventually_there(hot, "c")
+    await hot.mesh.cancel(APP, "c", reason="changed my mind")
+    with pytest.raises(JobCancelled, match="changed my mind"):
+        await waiting
+    assert await hot.get_status("c") < -100_000_000
 
 
 @pytest.mark.parametrize("descend", [True, False])
