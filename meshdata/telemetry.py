@@ -107,6 +107,11 @@ def remote_span(
     return _start_remote_span(name, attributes, trace, parent)
 
 
+def is_tracing() -> bool:
+    """Whether spans are more than empty blocks."""
+    return _start_remote_span is not None
+
+
 def span_ids(span: Any) -> tuple[str, str] | None:
     """A span's trace and its own id in hexadecimal, to go on with elsewhere; None for no span, or one of no trace."""
     if span is None:

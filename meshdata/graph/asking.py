@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from meshdata.errors import InvalidOptions
-from meshdata.graph.begin import Beginning, Parent, guid, identify
+from meshdata.graph.begin import TRACE, Beginning, Parent, guid, identify
 from meshdata.graph.compiled import Activity, App, Await, Cycle, Graph, Hook, HookRule, Interrupt, Signal, Worker
 from meshdata.graph.effects import RETRY_MARK, Effects, job_of, reply, run_topic, signal_key
 from meshdata.graph.errors import interrupted
@@ -157,8 +157,7 @@ def _ask_worker(step: Step, activity: Activity, own: Worker, place: Place, scope
         "aid": activity.id,
         "topic": topic,
     }
-    if "trc" in step.state.metadata:
-        metadata["trc"] = step.state.metadata["trc"]
+    metadata |= _trace(step)
     if tries:
         metadata["try"] = tries
     step.effects.work(instance_of(activity.id, place), topic, to_text({"metadata": metadata, "data": data}))
@@ -178,8 +177,7 @@ def _ask_graph(step: Step, activity: Activity, own: Await, place: Place, scope: 
     id, key = identify(step.app, graph, data)
     address = address_of((*activity.ancestors, activity.id), place)
     parent = Parent(step.id, step.state.metadata["gid"], address, activity.id, waits)
-    trace = {"trc": step.state.metadata["trc"]} if "trc" in step.state.metadata else {}
-    beginning = Beginning(topic, data, id, key, parent, trace)
+    beginning = Beginning(topic, data, id, key, parent, _trace(step))
     answer = {"data": {"job_id": id, "jc": step.updated, "ju": step.updated}}
     start = start_of(
         step.app, graph.publishes, beginning,
@@ -187,6 +185,10 @@ def _ask_graph(step: Step, activity: Activity, own: Await, place: Place, scope: 
         policy="restart" if tries else "fail",
     )  # fmt: skip
     step.effects.child(instance_of(activity.id, place), start)
+
+
+def _trace(step: Step) -> dict[str, str]:
+    return {name: step.state.metadata[name] for name in TRACE if name in step.state.metadata}
 
 
 def start_of(app: App, publishes: str | None, beginning: Beginning, **options: Any) -> StartJob:

@@ -12,6 +12,9 @@ from meshdata.graph.pipes.values import UNDEFINED, is_nothing, text
 from meshdata.values import check_id
 
 GUID_SIZE: Final = 22
+TRACE: Final = ("trc", "spn")
+"""What tells of a trace in metadata: its id, and the span that what follows stands below."""
+
 MINUTES: Final = {"5m": 5, "10m": 10, "15m": 15, "30m": 30, "1h": 60}
 
 
@@ -132,6 +135,4 @@ def metadata(app: App, graph: Graph, beginning: Beginning, now_ms: int) -> dict[
         found |= {"pj": parent.job, "pg": parent.generation, "pd": parent.address, "pa": parent.activity}
         if not parent.waits:
             found["px"] = True
-    if "trc" in beginning.trace:
-        found["trc"] = beginning.trace["trc"]
-    return found
+    return found | {name: beginning.trace[name] for name in TRACE if name in beginning.trace}

@@ -10,13 +10,15 @@ from typing import Any, Final
 import orjson
 
 from meshdata.engine.router import Message, Router
-from meshdata.errors import ScriptFailed, StoreError
-from meshdata.graph.effects import run_topic, work_topic
+from meshdata.errors import CODE_FAILED, ScriptFailed, StoreError
+from meshdata.graph.effects import GRAPH, run_topic, work_topic
+from meshdata.graph.spans import stream_span
 from meshdata.graph.steps import Steps
-from meshdata.graph.stream import StreamData, WorkerCallback, packed_failure, packed_reply
+from meshdata.graph.stream import StreamData, StreamReply, WorkerCallback, packed_failure, packed_reply
 from meshdata.store.graphs import Taken
 from meshdata.store.messages import Claim
 from meshdata.store.store import Store
+from meshdata.telemetry import mark_failed
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +129,8 @@ class GraphHost:
             logger.error("work that cannot be read was taken away", extra={"run": message.claim.run})
             payload: bytes | None = packed_failure(ValueError("the work's message cannot be read"))
         else:
-            payload = await self._called(callback, asked)
+            app = message.topic.removeprefix(GRAPH).partition("/")[0]
+            payload = await self._called(app, callback, asked)
         claim, run = message.claim, message.claim.run
         takes = served.steps is not None and not self._closing
         self._held.add(run)
@@ -143,18 +146,22 @@ class GraphHost:
         finally:
             self._held.discard(run)
 
-    async def _called(self, callback: WorkerCallback, asked: StreamData) -> bytes | None:
-        try:
-            if inspect.iscoroutinefunction(callback):
-                found = await callback(asked)
-            else:
-                found = await asyncio.to_thread(callback, asked)
-                if inspect.isawaitable(found):
-                    found = await found
-            return packed_reply(found)
-        except Exception as error:
-            logger.info("a worker's callback raised", exc_info=True, extra={"topic": asked.metadata.get("topic")})
-            return packed_failure(error)
+    async def _called(self, app: str, callback: WorkerCallback, asked: StreamData) -> bytes | None:
+        with stream_span("EXECUTE", app, asked.metadata) as span:
+            try:
+                if inspect.iscoroutinefunction(callback):
+                    found = await callback(asked)
+                else:
+                    found = await asyncio.to_thread(callback, asked)
+                    if inspect.isawaitable(found):
+                        found = await found
+                if isinstance(found, StreamReply) and found.status == "error":
+                    mark_failed(span, f"Function Status Code {found.code or CODE_FAILED}")
+                return packed_reply(found)
+            except Exception as error:
+                logger.info("a worker's callback raised", exc_info=True, extra={"topic": asked.metadata.get("topic")})
+                mark_failed(span, f"Function Status Code {CODE_FAILED}")
+                return packed_failure(error)
 
     async def _surely(self, call: Callable[[], Coroutine[Any, Any, Taken]]) -> Taken:
         """Call the store until it answers: what was worked out is not lost because the connection is."""

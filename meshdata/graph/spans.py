@@ -8,13 +8,22 @@
 Attributes are `app.job.*`, `app.activity.*`, `app.stream.*`. Without OpenTelemetry nothing happens.
 """
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any, Final, Literal
 
+from meshdata.graph.begin import TRACE, Beginning
 from meshdata.graph.compiled import Activity
 from meshdata.graph.pipes.values import UNDEFINED
-from meshdata.telemetry import remote_span
+from meshdata.graph.place import Place, address_of, instance_of
+from meshdata.graph.scope import document_of, scope_of
+from meshdata.graph.state import ACTIVITY
+from meshdata.graph.transition import Transition
+from meshdata.telemetry import is_tracing, remote_span, span_ids
+
+logger = logging.getLogger(__name__)
 
 Role = Literal["EXECUTE", "FANIN", "FANOUT", "SYSTEM"]
 Attributes = dict[str, str | int | float | bool]
@@ -39,7 +48,7 @@ def stream_name(role: Role, app: str, activity: str, topic: str = "") -> str:
 
 def job_attributes(metadata: Mapping[str, Any]) -> Attributes:
     """`app.job.<key>` of all metadata but the trace."""
-    return _attributes("app.job.", metadata, without=("trc",))
+    return _attributes("app.job.", metadata, without=TRACE)
 
 
 def activity_attributes(
@@ -69,7 +78,7 @@ def activity_attributes(
 
 def stream_attributes(metadata: Mapping[str, Any]) -> Attributes:
     """`app.stream.<key>` of a message's metadata, but for the trace and its span."""
-    return _attributes("app.stream.", metadata, without=("trc", "spn"))
+    return _attributes("app.stream.", metadata, without=TRACE)
 
 
 def _attributes(prefix: str, values: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> Attributes:
@@ -80,11 +89,16 @@ def _attributes(prefix: str, values: Mapping[str, Any], *, without: tuple[str, .
     }
 
 
-def job_span(
-    app: str, topic: str, metadata: Mapping[str, Any], *, parent: str | None = None
-) -> AbstractContextManager[Any]:
-    """Around the beginning of a job; `parent` is the caller's span (`spn`) in the job's trace."""
-    return remote_span(job_name(app, topic), job_attributes(metadata), trace=metadata.get("trc"), parent=parent)
+@contextmanager
+def job_span(app: str, beginning: Beginning) -> Iterator[Beginning]:
+    """Around the beginning of a job, below the span of whoever begins it. Gives the beginning with this span in its
+    trace, so that what the job does stands below it; as it was without OpenTelemetry."""
+    trace = beginning.trace
+    facts = job_attributes({"jid": beginning.id, "app": app, "tpc": beginning.topic, "key": beginning.key})
+    name = job_name(app, beginning.topic)
+    with remote_span(name, facts, trace=trace.get("trc"), parent=trace.get("spn")) as span:
+        ids = span_ids(span)
+        yield beginning if ids is None else replace(beginning, trace=dict(zip(TRACE, ids, strict=True)))
 
 
 def activity_span(
@@ -98,3 +112,33 @@ def stream_span(role: Role, app: str, metadata: Mapping[str, Any]) -> AbstractCo
     """Around what is done with a message."""
     name = stream_name(role, app, str(metadata.get("aid", "")), str(metadata.get("topic") or ""))
     return remote_span(name, stream_attributes(metadata), trace=metadata.get("trc"), parent=metadata.get("spn"))
+
+
+def mark_legs(transition: Transition) -> None:
+    """Write a span for each leg that a step came to, below that of the job."""
+    if not is_tracing():
+        return
+    metadata, app = transition.state.metadata, transition.app
+    for activity, place, leg in transition.steps:
+        dad = address_of((*activity.ancestors, activity.id), place)
+        told = {"aid": activity.id, "atp": activity.type, "dad": dad}
+        data = _told(transition, activity, place)
+        attributes = activity_attributes(told, leg, status=transition.state.status, data=data)
+        trace, parent = (metadata.get(name) for name in TRACE)
+        with activity_span(app.id, activity, leg, attributes, trace=trace, parent=parent):
+            pass
+
+
+def _told(transition: Transition, activity: Activity, place: Place) -> Mapping[str, Any] | None:
+    """What the activity's `telemetry` comes to behind the step."""
+    if activity.telemetry is None:
+        return None
+    try:
+        state = transition.state
+        kept = state.read(ACTIVITY + instance_of(activity.id, place))
+        own = {"output": {"metadata": {}}} if kept is None else document_of(activity, place, kept)
+        found = activity.telemetry(scope_of(transition.app, activity, place, state, own))
+    except Exception:  # what is only told must not end a job
+        logger.warning("telemetry of an activity cannot be mapped", exc_info=True, extra={"activity": activity.id})
+        return None
+    return found if isinstance(found, Mapping) else None

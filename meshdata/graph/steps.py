@@ -15,8 +15,9 @@ from meshdata.graph.begin import Beginning, guid
 from meshdata.graph.compiled import App
 from meshdata.graph.errors import error_text
 from meshdata.graph.figures import Listing
+from meshdata.graph.spans import job_span, mark_legs
 from meshdata.graph.state import NotLoaded, State
-from meshdata.graph.transition import Transition
+from meshdata.graph.transition import NotKnown, Transition
 from meshdata.store.graphs import Committed, End, Fields, Taken
 from meshdata.store.messages import Argument, Claim, Outcome
 from meshdata.store.store import Store
@@ -33,6 +34,7 @@ class Versions(Protocol):
 
     async def active(self) -> App: ...
     async def version(self, version: str) -> App | None: ...
+    async def refresh(self) -> None: ...
 
 
 Listed = Callable[[Broadcast], Awaitable[Listing]]
@@ -65,16 +67,19 @@ class Steps:
             PipeError, InvalidOptions: the trigger cannot be carried out with these data; nothing was written.
         """
         app = await self._versions.active()
-        graph = app.graphs[beginning.topic]
-        transition = Transition(
-            app, beginning.id, State({}, whole=True), now_ms=self._now_ms(), partition=self._store.keys.partition
-        )
-        transition.begin(beginning)
-        transition.run()
-        start = start_of(app, graph.publishes, beginning, policy="fail", token=guid(), held=True)
-        return await self._store.graphs.start(
-            start, _end_of(transition), await self._operations(transition), waiter=waiter
-        )
+        with job_span(app.id, beginning) as begun:
+            graph = app.graphs[begun.topic]
+            transition = Transition(
+                app, begun.id, State({}, whole=True), now_ms=self._now_ms(), partition=self._store.keys.partition
+            )
+            transition.begin(begun)
+            transition.run()
+            start = start_of(app, graph.publishes, begun, policy="fail", token=guid(), held=True)
+            outcome = await self._store.graphs.start(
+                start, _end_of(transition), await self._operations(transition), waiter=waiter
+            )
+            mark_legs(transition)
+            return outcome
 
     # --- the others, by whoever has the lease -------------------------------------------------------------------------
 
@@ -93,7 +98,8 @@ class Steps:
             problem = CorruptRecord(f"the start of {claim.run} cannot be read: {error}")
             await self._commit(claim, 1, len(taken.entries), _failed(problem), [])
             return
-        await self._advance(claim, taken, beginning)
+        with job_span(claim.run.partition(" ")[2].partition(":")[0], beginning) as begun:
+            await self._advance(claim, taken, begun)
 
     async def go_on(self, claim: Claim, taken: Taken) -> None:
         """What has come for a job whose lease this process has."""
@@ -102,6 +108,7 @@ class Steps:
     async def _advance(self, claim: Claim, taken: Taken, beginning: Beginning | None) -> None:
         seq, entries, fields, whole = taken.seq, taken.entries, taken.fields, taken.whole
         while True:
+            transition = None
             try:
                 transition = await self._made(claim, entries, fields, whole, beginning)
                 end, operations = _end_of(transition), await self._operations(transition)
@@ -112,6 +119,8 @@ class Steps:
                 logger.warning("a step of a graph failed", exc_info=True, extra={"run": claim.run})
                 end, operations = _failed(error), []
             committed = await self._commit(claim, seq + 1, len(entries), end, operations)
+            if transition is not None and committed.word in ("OK", "MORE"):
+                mark_legs(transition)
             if committed.word != "MORE":
                 return
             seq, entries, claim, beginning = seq + 1, committed.entries, Claim(claim.run, claim.fence), None
@@ -122,13 +131,20 @@ class Steps:
         """One step, made; with the fields it turned out to need."""
         job = claim.run.partition(" ")[2]
         id = job.partition(":")[2]
+        is_newest = False
         while True:
             state = State(fields, whole=whole)
             app = await self._versions.active()
             version = state.metadata.get("vrs", app.version)
             older = None if version == app.version else await self._versions.version(version)
             transition = Transition(
-                app, id, state, now_ms=self._now_ms(), partition=self._store.keys.partition, older=older
+                app,
+                id,
+                state,
+                now_ms=self._now_ms(),
+                partition=self._store.keys.partition,
+                older=older,
+                is_newest=is_newest,
             )
             try:
                 if beginning is not None:
@@ -137,6 +153,10 @@ class Steps:
                     if raw and not (at == 0 and beginning is not None):  # which is the start
                         transition.receive(parse(at, raw))
                 transition.run()
+            except NotKnown:
+                # Another engine has heard of a newer version sooner.
+                await self._versions.refresh()
+                is_newest = True
             except NotLoaded as missing:
                 fields = {**fields, **await self._store.graphs.fields(job, [missing.field])}
             else:

@@ -48,6 +48,10 @@ ENDINGS: Final = ("completed", "failed", "interrupted")
 How = Literal["running", "waiting", "completed", "failed"]
 
 
+class NotKnown(Exception):
+    """A step needs an activity or a graph that no version at hand has: look for a newer one, and make the step anew."""
+
+
 @dataclass(slots=True)
 class Evaluated:
     """What an activity's conditions and maps come to, before anything is changed."""
@@ -86,11 +90,13 @@ class Transition:
         older: the same of the version the job began with, for activities that this one has no more.
         now_ms: when the step is made.
         partition: of a job's name or a signal's key.
+        is_newest: no newer version is active; what is not known now is not known at all.
     """
 
     def __init__(
-        self, app: App, id: str, state: State, *, now_ms: int, partition: Callable[[str], int], older: App | None = None
-    ) -> None:
+        self, app: App, id: str, state: State, *, now_ms: int, partition: Callable[[str], int],
+        older: App | None = None, is_newest: bool = True,
+    ) -> None:  # fmt: skip
         self.app = app
         self.id = id
         self.state = state
@@ -99,6 +105,7 @@ class Transition:
         self.ttl = DEFAULT_EXPIRE_MS
         self.steps: list[tuple[Activity, Place, int]] = []
         self._older = older
+        self._is_newest = is_newest
         self._now_ms = now_ms
         self._now = stamp(now_ms)
         self.broadcasts: list[asking.Broadcast] = []
@@ -108,6 +115,8 @@ class Transition:
 
     def begin(self, beginning: Beginning) -> None:
         """The job begins: its trigger is carried out."""
+        if beginning.topic not in self.app.graphs and not self._is_newest:
+            raise NotKnown(beginning.topic)
         graph = self.app.graphs[beginning.topic]
         trigger = self.app.activities[graph.trigger]
         self.state.begin(metadata(self.app, graph, beginning, self._now_ms), 1)
@@ -187,6 +196,8 @@ class Transition:
         found = self.app.activities.get(id)
         if found is None and self._older is not None:
             found = self._older.activities.get(id)
+        if found is None and not self._is_newest:
+            raise NotKnown(id)
         return found
 
     def _enter(self, id: str, place: Place) -> None:

@@ -1,7 +1,7 @@
 """The door to graphs: deploy and activate models, start jobs, wait for them, signal them, look at them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -250,7 +250,7 @@ class HotMesh(LookVerbs, FigureVerbs, QuorumVerbs):
         search: Mapping[str, Any] | None,
         markers: Mapping[str, Any] | None,
     ) -> tuple[Beginning, Graph]:
-        app = await self._definitions.active()
+        app = await self._app_that(lambda app: topic in app.graphs)
         graph = app.graphs.get(topic)
         if graph is None:
             known = ", ".join(sorted(app.graphs)) or "none"
@@ -307,7 +307,7 @@ class HotMesh(LookVerbs, FigureVerbs, QuorumVerbs):
             InvalidOptions: no graph of the app has a hook of the topic.
         """
         _check_status(status)
-        app = await self._definitions.active()
+        app = await self._app_that(lambda app: topic in app.hooks)
         payload = jobs.payload_of(data)
         id = guid()
         packed = reply(payload, status=status, code=code)
@@ -396,6 +396,14 @@ class HotMesh(LookVerbs, FigureVerbs, QuorumVerbs):
     async def punsub(self, pattern: str) -> None:
         """Hear no more by a pattern."""
         self._subscriptions.remove(pattern, is_pattern=True)
+
+    async def _app_that(self, knows: Callable[[App], bool]) -> App:
+        """The version that is carried out; where it lacks what is asked for, after one more look."""
+        app = await self._definitions.active()
+        if not knows(app):
+            await self._definitions.refresh()
+            app = await self._definitions.active()
+        return app
 
     async def _listed(self, broadcast: Broadcast) -> Listing:
         return await self._figures.listing(broadcast.topic, broadcast.query, broadcast.facets)

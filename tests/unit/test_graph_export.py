@@ -152,9 +152,10 @@ def test_attributes_are_what_opentelemetry_takes() -> None:
 
 
 def test_without_opentelemetry_spans_are_empty_blocks(find: Any) -> None:
+    beginning = Beginning("order", {}, "j1", "")
     with (
-        spans.job_span("shop", "order", {}),
+        spans.job_span("shop", beginning) as begun,
         spans.activity_span("shop", find("w1"), 1, {}, trace=None, parent=None),
         spans.stream_span("EXECUTE", "shop", {"aid": "w1"}) as span,
     ):
-        assert span is None
+        assert span is None and begun is beginning
