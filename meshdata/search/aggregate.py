@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Generator, Sized
+from collections.abc import AsyncIterator, Generator, Mapping, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,13 @@ from meshdata.search.plan import checked_count, checked_timeout, order_of
 from meshdata.search.predicate import predicate
 from meshdata.search.query import Field, Order, bind, condition_of
 from meshdata.search.reducers import Reducer, name_of
-from meshdata.search.reply import SearchStore, ask, ask_by_cursor
+from meshdata.search.reply import Attributes, SearchStore, ask, ask_by_cursor, ask_rows
 from meshdata.search.scan import scan_records
 from meshdata.search.schema import Schema
 from meshdata.search.steps import GROUP_LIMIT, Pass, Ranges, Request, Steps
 from meshdata.search.table import Rows
+from meshdata.search.told import teller
+from meshdata.search.tree import Condition
 from meshdata.values import Duration
 
 if TYPE_CHECKING:
@@ -139,9 +141,10 @@ class Aggregate:
         command = steps.command(self._alias(0), merged=False, ranges=await self._ranges(steps), whole=True)
         begun = False
         try:
+            tell = teller(steps)
             async for found in ask_by_cursor(self._store, 0, self._alias(0), *command):
                 begun = True
-                yield steps.told(found)
+                yield tell(found)
         except QueryInvalid as problem:
             if begun or _NO_VALUE not in str(problem):
                 raise
@@ -162,31 +165,48 @@ class Aggregate:
             return finished(steps, reduced_here(steps, records))
         ranges = await self._ranges(steps)
         if self._store.partitions == 1 and not steps.needs_passes():
-            await self._look_for_lacking(steps)
             try:
-                reply = await ask(self._store, 0, *steps.command(self._alias(0), merged=False, ranges=ranges))
+                rows = await self._asked_at_once(steps, ranges)
             except QueryInvalid as problem:
                 if _NO_VALUE not in str(problem):
                     raise
             else:
                 if self._request.limit is None:
-                    _check_size(reply.rows)
-                return [steps.told(row) for row in reply.rows]
+                    _check_size(rows)
+                tell = teller(steps)
+                return [tell(row) for row in rows]
             steps = await self._steps()
         return finished(steps, await self._merged(steps, ranges))
 
-    async def _look_for_lacking(self, steps: Steps) -> None:
-        """See which fields all records have: the index knows at once, and counting in the aggregate costs a third."""
-        queries = {name: compile_query(tree) for name, tree in steps.lacking().items()}
-        timeout = self._request.timeout_ms
-        replies = await asyncio.gather(
-            *(
-                ask(self._store, 0, "FT.SEARCH", self._alias(0), query.text, "LIMIT", 0, 0, "TIMEOUT", timeout,
-                    *query.arguments())
-                for query in queries.values()
-            )
-        )  # fmt: skip
-        steps.never_missing(name for name, reply in zip(queries, replies, strict=True) if reply.total == 0)
+    async def _asked_at_once(self, steps: Steps, ranges: Ranges) -> list[Attributes]:
+        """The whole answer by one command.
+
+        To count record by record who has a field costs a third of it, and the index knows in no time that nobody lacks
+        it. What the model requires is taken to be there, and asked for in the same write; so it costs a second command
+        only where records were written without it.
+        """
+        lacking = steps.lacking()
+        lack: set[str] = set()
+        if lacking and all(map(steps.is_required, lacking)):
+            steps.never_missing(lacking)
+            command = steps.command(self._alias(0), merged=False, ranges=ranges)
+            lack, rows = await asyncio.gather(self._lacked(lacking), ask_rows(self._store, 0, *command))
+            if not lack:
+                return rows
+        elif lacking:
+            lack = await self._lacked(lacking)
+        steps.never_missing(lacking.keys() - lack)
+        return await ask_rows(self._store, 0, *steps.command(self._alias(0), merged=False, ranges=ranges))
+
+    async def _lacked(self, lacking: Mapping[str, Condition]) -> set[str]:
+        """Those of the fields that some record lacks."""
+        asked = []
+        for tree in lacking.values():
+            query = compile_query(tree)
+            limits = ("LIMIT", 0, 0, "TIMEOUT", self._request.timeout_ms, *query.arguments())
+            asked.append(ask(self._store, 0, "FT.SEARCH", self._alias(0), query.text, *limits))
+        replies = await asyncio.gather(*asked) if len(asked) > 1 else [await asked[0]]
+        return {name for name, reply in zip(lacking, replies, strict=True) if reply.total}
 
     # --- several commands ---------------------------------------------------------------------------------------------
 

@@ -11,6 +11,9 @@ from meshdata.store.changes import Changes
 from meshdata.store.keys import Keys
 
 Argument = str | bytes | int | float
+Attributes = Mapping[bytes, Any]
+"""The fields of a row as they came."""
+
 DEFAULT_TIMEOUT_MS = 5_000
 _ROWS_AT_ONCE = 1_000
 
@@ -78,19 +81,33 @@ async def _reply(store: SearchStore, partition: int, *args: Argument) -> Any:
         raise SearchError(str(problem)) from problem
 
 
+async def ask_rows(store: SearchStore, partition: int, *args: Argument) -> list[Attributes]:
+    """Run FT.AGGREGATE, and leave its rows as they came; raises as `ask`."""
+    return _attributes(await _reply(store, partition, *args))
+
+
+def _attributes(reply: Any) -> list[Attributes]:
+    _check_whole(reply)
+    return [hit[b"extra_attributes"] for hit in reply[b"results"] if hit.get(b"extra_attributes")]
+
+
 def _taken_apart(reply: Any) -> Reply:
-    if warnings := reply[b"warning"]:
-        said = "; ".join(_text(one) for one in warnings)
-        if "imeout" in said:
-            raise MeshTimeout(f"the query took longer than its limit ({said})")
-        raise SearchError(f"the answer is not whole: {said}")
+    _check_whole(reply)
     found = reply[b"results"]
     rows = [_row(one) for one in found if one.get(b"extra_attributes")]
     return Reply(reply[b"total_results"] - (len(found) - len(rows)), rows, len(found))
 
 
-async def ask_by_cursor(store: SearchStore, partition: int, index: str, *args: Argument) -> AsyncIterator[Row]:
-    """Run FT.AGGREGATE, and read its rows some at a time.
+def _check_whole(reply: Any) -> None:
+    if warnings := reply[b"warning"]:
+        said = "; ".join(_text(one) for one in warnings)
+        if "imeout" in said:
+            raise MeshTimeout(f"the query took longer than its limit ({said})")
+        raise SearchError(f"the answer is not whole: {said}")
+
+
+async def ask_by_cursor(store: SearchStore, partition: int, index: str, *args: Argument) -> AsyncIterator[Attributes]:
+    """Run FT.AGGREGATE, and read its rows some at a time, as they came.
 
     Raises:
         MeshTimeout, SearchError, QueryInvalid, StoreUnavailable: as `ask`.
@@ -99,8 +116,7 @@ async def ask_by_cursor(store: SearchStore, partition: int, index: str, *args: A
     reply, cursor = await _reply(store, partition, *args)
     try:
         while True:
-            rows = _taken_apart(reply).rows
-            for row in rows:
+            for row in _attributes(reply):
                 yield row
             if not cursor:
                 return

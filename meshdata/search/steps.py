@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 from meshdata.errors import QueryInvalid
 from meshdata.search.bucket import Bucket, as_column
@@ -22,17 +22,15 @@ from meshdata.search.expression import columns_of, renamed
 from meshdata.search.fulltext import compile_query
 from meshdata.search.query import Order, bind
 from meshdata.search.reducers import OF_NOTHING, OF_NUMBERS, Reducer
-from meshdata.search.reply import DEFAULT_TIMEOUT_MS, Argument, Row
+from meshdata.search.reply import DEFAULT_TIMEOUT_MS, Argument
 from meshdata.search.schema import Schema
 from meshdata.search.tree import And, Condition, Everything, Missing, Not, Op, Or, Unbound, all_of, both, has_knn
 
 GROUP_LIMIT = 100_000
 """Groups given at most where no limit was asked for; more are an error, not a cut. Iteration has no such limit."""
 
-_ALL = "__all"
-"""The column that says how many records a group has."""
-
 _NO_BOUND = 2**31 - 1
+_ALWAYS_WRITTEN = frozenset({"_id", "_created", "_updated", "_rev"})
 _MOST_OPTIONAL = 4
 _PLAIN_TEXT = re.compile(r"[^'\"\\\x00-\x1f\x7f]*")
 COMPARISONS = {Op.IS: "==", Op.EQ: "==", Op.IN: "==", Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
@@ -102,8 +100,10 @@ class Steps:
         counted = [*self.groups, *reduced] if request.order or request.after else reduced
         self.counts = {name: f"__n{at}" for at, name in enumerate(dict.fromkeys(counted))}
         self._always: set[str] = set()
-        # count() itself, where it is asked for: one reducer less
-        self._all = next((name for name, one in request.reducers if one.function == "COUNT"), _ALL)
+        # a sum or a list of nothing says so by itself, unless it is to be sorted by or merged
+        self._told_apart = {one.field for _, one in request.reducers if one.function not in OF_NOTHING}
+        if request.order or request.after:
+            self._told_apart |= {*self.counts}
 
     def _check_reducer(self, name: str, one: Reducer) -> None:
         column = self.columns.get(one.field)
@@ -125,17 +125,34 @@ class Steps:
         return f"@{self.schema.columns[name].attribute}"
 
     def lacking(self) -> dict[str, Condition]:
-        """For each field that is counted, what finds the records that lack it; those of which nothing can tell not."""
+        """For each field to be counted, what finds the records that lack it; of some fields nothing can tell."""
         return {
             name: both(self.tree, Missing(column))
             for name in self.counts
-            if (column := self.columns.get(name)) is not None and column.indexed
+            if name in self._told_apart and (column := self.columns.get(name)) is not None and column.indexed
         }
+
+    def is_required(self, name: str) -> bool:
+        """Whether the model knows no records without the field; others may have written some all the same."""
+        model = self.schema.model if self.schema is not None else None
+        info = model.model_fields.get(name) if model is not None else None
+        return name in _ALWAYS_WRITTEN if info is None else type(None) not in get_args(info.annotation)
 
     def never_missing(self, names: Iterable[str]) -> None:
         """No record that is asked for lacks these fields: they need no counting record by record."""
         self._always = set(names)
-        self.counts = {name: self._all if name in self._always else counted for name, counted in self.counts.items()}
+
+    def is_there(self, name: str) -> bool:
+        """Whether all records have a field, as `never_missing` was told."""
+        return name in self._always
+
+    def _counted(self, which: Pass, *, merged: bool) -> list[tuple[str, str]]:
+        """The fields to count record by record, and the columns for it."""
+        return [
+            (name, column)
+            for name, column in self.counts.items()
+            if name not in which.absent and name not in self._always and (merged or name in self._told_apart)
+        ]
 
     # --- passes -------------------------------------------------------------------------------------------------------
 
@@ -201,18 +218,15 @@ class Steps:
         """
         which = which or Pass()
         words = self.head(alias, which, ranges or {})
-        for name, counted in self.counts.items():
-            if name not in which.absent and name not in self._always:
-                words += ["APPLY", f"exists({self.at(name)})", "AS", f"{counted}h"]
+        counted = self._counted(which, merged=merged)
+        for name, column in counted:
+            words += ["APPLY", f"exists({self.at(name)})", "AS", f"{column}h"]
         words += self._grouping(which)
         for at, (name, one) in enumerate(self.request.reducers):
             if one.field not in which.absent:
                 words += self._reduction(at, name, one, which, merged=merged)
-        for name, counted in self.counts.items():
-            if name not in which.absent and name not in self._always:
-                words += ["REDUCE", "SUM", 1, f"@{counted}h", "AS", counted]
-        if self._always and self._all == _ALL:
-            words += ["REDUCE", "COUNT", 0, "AS", _ALL]
+        for _, column in counted:
+            words += ["REDUCE", "SUM", 1, f"@{column}h", "AS", column]
         if not merged:
             words += [*self._means(), *self._after()]
         most = _NO_BOUND if whole else GROUP_LIMIT + 1
@@ -313,17 +327,21 @@ class Steps:
             else:
                 yield from ("FILTER", step if isinstance(step, str) else self._filter(step))
         # the module puts groups without the value first; here they come last, as records do in a search
+        keys: list[Argument] = []
         for at, key in enumerate(self.request.order):
-            yield from ("APPLY", self._there(key.name), "AS", f"__s{at}")
-        if self.request.order:
-            yield from ("SORTBY", 4 * len(self.request.order))
-            for at, key in enumerate(self.request.order):
-                yield from (f"@__s{at}", "DESC", self.at(key.name), "DESC" if key.descending else "ASC")
+            if there := self._there(key.name):
+                yield from ("APPLY", there, "AS", f"__s{at}")
+                keys += [f"@__s{at}", "DESC"]
+            keys += [self.at(key.name), "DESC" if key.descending else "ASC"]
+        if keys:
+            yield from ("SORTBY", len(keys), *keys)
 
     def _there(self, name: str) -> str:
-        """Whether a group has a value of this name: the module says 0 for the mean of nothing."""
+        """Whether a group has a value of this name ("" for always): the module says 0 for the mean of nothing."""
         reduced = dict(self.request.reducers).get(name)
         counted = name if reduced is None else reduced.field if reduced.function not in OF_NOTHING else ""
+        if counted in self._always:
+            return ""
         if counted in self.counts:
             return f"@{self.counts[counted]} > 0"
         return f"exists({self.at(name)})"
@@ -339,26 +357,11 @@ class Steps:
                 return f"!({self._filter(part)})"
             case Unbound(name, op, values) if op in COMPARISONS:
                 told = [f"{self.at(name)} {COMPARISONS[op]} {_literal(name, value)}" for value in values]
-                return f"({self._there(name)} && ({' || '.join(told)}))"
+                there = self._there(name)
+                return f"({there} && ({' || '.join(told)}))" if there else f"({' || '.join(told)})"
         raise QueryInvalid('having() takes conditions on the row: field("n") > 2')
 
     # --- rows ---------------------------------------------------------------------------------------------------------
-
-    def told(self, row: Row) -> dict[str, Any]:
-        """An answer of the module as a row."""
-        reducers = dict(self.request.reducers)
-        found: dict[str, Any] = {}
-        for name in self.groups:
-            found[name] = self.key(name, row.fields.get(self.at(name)[1:]))
-        for name, one in reducers.items():
-            value = row.fields.get(name)
-            if one.field and one.function not in OF_NOTHING:
-                value = value if float(row.fields.get(self.counts[one.field]) or 0) else None
-            found[name] = self.reduced(one, value)
-        for name, _ in self.request.after:
-            if name:
-                found[name] = _number(row.fields.get(name))
-        return found
 
     def key(self, name: str, value: Any) -> Any:
         """A group's value as its row has it."""
@@ -366,7 +369,7 @@ class Steps:
         if isinstance(step, Bucket):
             return as_column(value, step)
         column = self.columns.get(name)
-        return None if value is None else column.decode(value) if column is not None else _number(value)
+        return None if value is None else column.decode(value) if column is not None else number(value)
 
     def reduced(self, reducer: Reducer, value: Any) -> Any:
         """What a reducer answered as a row has it: typed where it is a value of the field."""
@@ -378,14 +381,14 @@ class Steps:
             return int(float(value))
         if reducer.function in ("MIN", "MAX", "FIRST_VALUE"):
             return self._typed(reducer.field, value)
-        number = _number(value)
+        found = number(value)
         column = self.columns.get(reducer.field)
         whole = reducer.function == "SUM" and column is not None and column.codec.whole
-        return int(number) if whole and isinstance(number, float) else number
+        return int(found) if whole and isinstance(found, float) else found
 
     def _typed(self, field: str, value: Any) -> Any:
         column = self.columns.get(field)
-        return column.decode(value) if column is not None else _number(value)
+        return column.decode(value) if column is not None else number(value)
 
 
 def _literal(name: str, value: Any) -> str:
@@ -398,11 +401,12 @@ def _literal(name: str, value: Any) -> str:
     )
 
 
-def _number(value: Any) -> float | str | None:
+def number(value: Any) -> float | str | None:
+    """What the module printed as a number; None for none, the text where it is another."""
     if value is None:
         return None
     try:
-        number = float(value)
+        found = float(value)
     except ValueError:
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return None if number != number else number
+    return None if found != found else found
