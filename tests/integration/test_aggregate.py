@@ -29,7 +29,8 @@ from meshdata.search import (
     sum_,
     tolist,
 )
-from tests.search_store import open_store, write_all
+from meshdata.store.store import Store
+from tests.search_store import open_store, write, write_all
 
 
 class Sale(Record, entity="sale"):
@@ -129,3 +130,77 @@ async def test_mistakes_are_typed_errors(aggregate: Aggregate) -> None:
         await aggregate.group_by("shop").reduce(n=count()).having(field("shop") == "it's")
     with pytest.raises(QueryInvalid):
         await aggregate.group_by("shop").reduce(n=count()).having("@n >")
+
+
+class Visit(Record, entity="visit"):
+    id: str
+    page: Annotated[str, Tag(sortable=True)]
+    took: Annotated[int, Numeric(sortable=True)]
+
+
+VISITS: list[dict[str, Any]] = [{"id": f"v{n}", "page": "ab"[n % 2], "took": n} for n in range(6)]
+
+
+@pytest.fixture
+async def visits(redis_url: str, namespace: str) -> AsyncIterator[Store]:
+    async with open_store(redis_url, namespace) as opened:
+        await Index(opened).create(schema_of(Visit))
+        await write_all(opened, schema_of(Visit), VISITS)
+        yield opened
+
+
+def watched(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands that are sent from now on, each as one text."""
+    sent: list[str] = []
+    send = store.command
+
+    async def command(partition: int, *args: Any) -> Any:
+        sent.append(" ".join(map(str, args)))
+        return await send(partition, *args)
+
+    monkeypatch.setattr(store, "command", command)
+    return sent
+
+
+async def test_a_field_that_all_records_have_is_not_counted_record_by_record(
+    visits: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = watched(visits, monkeypatch)
+    find = Aggregate(visits, "visit", schema_of(Visit)).group_by(Visit.page)
+    rows = await find.reduce(n=count(), mean=avg(Visit.took), least=min_(Visit.took)).sort("-mean")
+    assert rows == [
+        {"page": "b", "n": 3, "mean": 3.0, "least": 1},
+        {"page": "a", "n": 3, "mean": 2.0, "least": 0},
+    ]
+    assert sorted(one.split()[0] for one in sent) == ["FT.AGGREGATE", "FT.SEARCH", "FT.SEARCH"]  # took, page
+    assert not any("exists" in one for one in sent)
+
+
+async def test_a_sum_is_asked_for_and_nothing_else(visits: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = watched(visits, monkeypatch)
+    rows = await Aggregate(visits, "visit", schema_of(Visit)).group_by(Visit.page).reduce(total=sum_(Visit.took))
+    assert sorted(rows, key=lambda row: row["page"]) == [{"page": "a", "total": 6}, {"page": "b", "total": 9}]
+    assert len(sent) == 1
+    assert "exists" not in sent[0]
+
+
+async def test_a_record_that_lacks_what_its_model_requires_is_left_out_of_means_and_extremes(visits: Store) -> None:
+    for id, page in [("v6", "a"), ("v7", "c")]:
+        await visits.command(0, "HDEL", await written(visits, id, page), "took")
+    find = Aggregate(visits, "visit", schema_of(Visit)).group_by(Visit.page)
+    rows = await find.reduce(n=count(), mean=avg(Visit.took), least=min_(Visit.took)).sort("mean")
+    assert rows == [
+        {"page": "a", "n": 4, "mean": 2.0, "least": 0},
+        {"page": "b", "n": 3, "mean": 3.0, "least": 1},
+        {"page": "c", "n": 1, "mean": None, "least": None},
+    ]
+    assert [row["page"] for row in await find.reduce(mean=avg(Visit.took)).having(field("mean") < 9).sort("-page")] == [
+        "b",
+        "a",
+    ]
+
+
+async def written(store: Store, id: str, page: str) -> str:
+    """The key of a record, written as its model wants it."""
+    await write(store, schema_of(Visit), id, {"id": id, "page": page, "took": 1000})
+    return store.keys.record(f"visit:{id}")
