@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint bench soak format pages clean
+.PHONY: help venv demo test check lint bench rivals soak format pages clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -42,6 +42,13 @@ lint: $(VENV)/.dev ## the parts of test that run nothing
 bench: $(VENV)/.dev ## measure; prints JSON lines
 	$(BIN)/python -m bench
 
+rivals: $(VENV)/.dev ## measure calls and kept answers beside arq, taskiq and cashews
+	@for library in arq taskiq-redis 'cashews[redis]'; do \
+		home=.rivals/$$(echo $$library | sed 's/[-[].*//'); \
+		test -x $$home/bin/python || { $(PYTHON) -m venv $$home && $$home/bin/python -m pip install -qq "$$library" hiredis; } || exit 1; \
+	done
+	$(BIN)/python -m bench rivals
+
 soak: $(VENV)/.dev ## the tests that take minutes
 	$(PYTEST) -m soak --timeout 1800 tests
 
@@ -54,7 +61,7 @@ pages: $(VENV)/.embedded ## write the pages of the documentation that are made f
 	$(BIN)/python -m docs.generate_gallery
 
 clean: ## remove what make and its tools made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .rivals build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # A stamp says what is installed. It is older than pyproject.toml only after that changed, and then all is installed anew.
 $(VENV)/.embedded: pyproject.toml

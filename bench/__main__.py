@@ -15,6 +15,7 @@ from bench.memory import finished, index_touches
 from bench.queries import queries
 from bench.records import bulk, single_set
 from bench.report import Line, show, summarise
+from bench.rivals import rivals
 from bench.rpc import kept_answers, remote_calls
 from bench.schedules import schedules
 from bench.sets import together
@@ -40,6 +41,7 @@ WORKLOADS: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "queries": queries,
     "graphs": graphs,
     "graph_jobs": graph_jobs,
+    "rivals": rivals,
 }
 
 

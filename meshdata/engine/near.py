@@ -65,11 +65,13 @@ class Near:
             lane.on_push = self._pushed
             lane.on_lost.append(self.clear)
             lane.on_connect.append(self._track)
-            await self._track()
+            self._task = asyncio.create_task(self._pulse(), name="meshdata near cache")
+            try:
+                await self._track()
+            except StoreError:
+                return  # the connection is away: it is asked when that is back
             if not self._tracks:
                 logger.warning("this Redis does not tell of changed keys; near_cache asks it each time")
-                return
-            self._task = asyncio.create_task(self._pulse(), name="meshdata near cache")
 
     async def close(self) -> None:
         """Keep nothing more."""
