@@ -558,14 +558,15 @@ class Lane(asyncio.Protocol):
             ReplyError: the server said no.
         """
         future = self.call(*args)
+        late = self._loop.call_later(seconds, self._give_up, future, seconds)
         try:
-            done, _ = await asyncio.wait([future], timeout=seconds)
-        except asyncio.CancelledError:
-            future.cancel()  # nobody is left to hear of its failure
-            raise
-        if not done:
+            return await future
+        finally:
+            late.cancel()
+
+    def _give_up(self, future: asyncio.Future[Any], seconds: float) -> None:
+        if not future.done():  # a process that stood still reads first what came meanwhile
             self.abort(f"no reply to a blocking command for {seconds:g} s")
-        return await future
 
     @property
     def closed(self) -> bool:

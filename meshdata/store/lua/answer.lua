@@ -17,7 +17,17 @@
 -- HOLDS
 --   (1) of a call that two workers ran (one was taken for dead) the entry keeps the answer that comes first
 -- COST  O(waiters + tags)
---- @include answered
-unqueue_call(stream, message)
-fx.answered(call, waiter, code, payload, entry, policy)
+--- @include fx
+--- @include tell
+--- @lazy answered
+redis.pcall('XACK', stream, 'g', message)
+redis.call('XDEL', stream, message)
+if entry ~= '' then
+  fx.answered(call, waiter, code, payload, entry, policy)
+else
+  -- What lib/answered.lua does for such a call, which is most of them: without defining what only entries need.
+  local run = 'x ' .. here .. ' ' .. call
+  fx.keep_answer(run, waiter, code, payload)
+  fx.tell_waiters(run, waiter, code, payload)
+end
 return { 'OK' }
