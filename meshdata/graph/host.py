@@ -3,8 +3,11 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -23,6 +26,7 @@ from meshdata.telemetry import mark_failed
 logger = logging.getLogger(__name__)
 
 PAUSE_S: Final = 0.5
+THREADS: Final = 32
 
 
 @dataclass(slots=True)
@@ -45,6 +49,7 @@ class GraphHost:
         self._at_work: set[Claim] = set()
         self._held: set[str] = set()
         self._closing = False
+        self._threads: ThreadPoolExecutor | None = None
 
     def serve_runs(self, app: str, steps: Steps) -> str:
         """Be an engine of an app. Returns the topic to serve."""
@@ -152,7 +157,7 @@ class GraphHost:
                 if inspect.iscoroutinefunction(callback):
                     found = await callback(asked)
                 else:
-                    found = await asyncio.to_thread(callback, asked)
+                    found = await self._in_thread(callback, asked)
                     if inspect.isawaitable(found):
                         found = await found
                 if isinstance(found, StreamReply) and found.status == "error":
@@ -162,6 +167,12 @@ class GraphHost:
                 logger.info("a worker's callback raised", exc_info=True, extra={"topic": asked.metadata.get("topic")})
                 mark_failed(span, f"Function Status Code {CODE_FAILED}")
                 return packed_failure(error)
+
+    async def _in_thread(self, callback: WorkerCallback, asked: StreamData) -> Any:
+        if self._threads is None:  # the loop's own has few: it has other things to do
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="meshdata work")
+        call = partial(copy_context().run, callback, asked)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def _surely(self, call: Callable[[], Coroutine[Any, Any, Taken]]) -> Taken:
         """Call the store until it answers: what was worked out is not lost because the connection is."""
@@ -179,13 +190,13 @@ class GraphHost:
     async def drain(self, seconds: float) -> None:
         """Let what is under way end, for so long; the rest is put back when the process leaves."""
         self._closing = True
-        pending: Sequence[asyncio.Task[None]] = list(self._tasks)
-        if not pending:
-            return
-        _, left = await asyncio.wait(pending, timeout=max(seconds, 0.01))
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        if self._tasks:
+            _, left = await asyncio.wait(list(self._tasks), timeout=max(seconds, 0.01))
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _source(callback: WorkerCallback) -> str:

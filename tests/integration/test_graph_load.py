@@ -1,6 +1,7 @@
 """Many jobs of graphs at once, several processes."""
 
 import asyncio
+import threading
 from collections import Counter
 from typing import Any
 
@@ -65,6 +66,19 @@ async def test_a_backlog_of_ten_thousand_is_shared_and_nothing_is_run_twice(
         while await left():
             await asyncio.sleep(0.05)
     assert (await caller.get_state("piece", "p0")).metadata["js"] == 0
+
+
+@pytest.mark.parametrize("partitions", [1], indirect=True)
+async def test_plain_functions_work_side_by_side(open_app: OpenApp, eventually: Eventually) -> None:
+    together = threading.Barrier(20, timeout=10)
+
+    def wait_for_the_others(asked: StreamData) -> dict[str, str]:
+        together.wait()
+        return {"by": "all"}
+
+    hot = await open_app(BACKLOG, workers=[("work", wait_for_the_others)])
+    calls = (hot.pubsub("piece", {"id": f"p{n}"}, timeout=20) for n in range(20))
+    assert {output.data["by"] for output in await asyncio.gather(*calls) if output.data} == {"all"}
 
 
 @pytest.mark.parametrize("partitions", [1], indirect=True)
