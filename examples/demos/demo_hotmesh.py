@@ -44,7 +44,8 @@ async def main(word: str) -> None:
         await hot.deploy(MODEL)
         await hot.activate("1")
         job = await hot.pubsub("hotmesh.test", {"payload": word}, timeout=10)
-        print("open activities", await hot.get_status(str(job.metadata["jid"])))
+        told = await hot.export(str(job.metadata["jid"]), flow=True)
+        print("open activities", told["status"], "passed", [one["activity"] for one in told["transitions"]])
         print("RESPONSE", (job.data or {})["response"])
 
 

@@ -51,7 +51,7 @@ def told(ran: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
             ["meshflow"],
             ["status queued", "'¡Hola, HotMesh!'", "activity  saludar", "sleep", "l:workflow:default-"],
         ),
-        (["hotmesh", "bye"], ["version: '1'", "RESPONSE bye world", "open activities  0", "g:hotmesh:"]),
+        (["hotmesh", "bye"], ["version: '1'", "RESPONSE bye world", "open activities  0", "w1    ,0,0", "g:hotmesh:"]),
     ],
     ids=["meshcall", "meshflow", "hotmesh"],
 )  # fmt: skip
@@ -84,7 +84,9 @@ def test_a_workflow_as_json_tells_its_calls(demo: Demo) -> None:
 @pytest.mark.parametrize("word", ["hello", "", "[bold]", "{a.b}", "'", "Zoë→"])
 def test_a_graph_is_given_any_word(demo: Demo, word: str) -> None:
     lines = told(demo("hotmesh", word, "--json"))
-    assert {"response": f"{word} world"} in [line.get("data") for line in lines]
+    assert {"response": f"{word} world"} in [line.get("result") for line in lines]
+    (exported,) = [line for line in lines if "transitions" in line]
+    assert [one["activity"] for one in exported["transitions"]] == ["t1", "w1"] and exported["status"] == 0
     (active,) = [line for line in lines if "activated" in line]
     assert active["activated"] is True
 

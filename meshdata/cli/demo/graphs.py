@@ -87,12 +87,12 @@ async def _story(tell: Teller, mesh: MeshData, word: str, ours: bool) -> None:
         done = await measured(mesh, partial(hot.pubsub, TOPIC, {"payload": word}, timeout=10))
         job = done.value
         data = job.data or {}
-        tell.step(f"Ran a job of {TOPIC!r}", done.ms, str(done), data=data, commands=done.trips)
+        tell.step(f"Ran a job of {TOPIC!r}", done.ms, str(done), result=data, commands=done.trips)
         tell.note(f"await hot.pubsub({TOPIC!r}, {{'payload': {word!r}}})")
         tell.say(Text.assemble(("RESPONSE ", "dim"), (str(data.get("response")), "bold cyan")))
 
         id = str(job.metadata["jid"])
-        await _left(tell, hot, id)
+        await _exported(tell, mesh, hot, id)
         kinds = {"g:": "the state: what was mapped, the ledger", "j:": "the job: status, topic", "r:": "the record"}
         await look_inside(tell, mesh, f"{APP}:{id}", kinds, "What Redis holds of it")
         if not ours:
@@ -101,12 +101,17 @@ async def _story(tell: Teller, mesh: MeshData, word: str, ours: bool) -> None:
             tell.note("The app stays deployed, as an app does; its keys are a few.")
 
 
-async def _left(tell: Teller, hot: HotMesh, id: str) -> None:
-    told = await hot.get_state(TOPIC, id)
-    status = await hot.get_status(id)
-    tell.step("Asked how it stands", status=status, metadata=told.metadata, data=told.data)
+async def _exported(tell: Teller, mesh: MeshData, hot: HotMesh, id: str) -> None:
+    """The job as one document: how it stands, and each pass of its activities."""
+    exported = await measured(mesh, partial(hot.export, id, flow=True))
+    told = exported.value
+    tell.step("Exported the job", exported.ms, str(exported), **told)
+    facts = {"open activities": told["status"], **told["state"]["metadata"]}
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_row(Text("open activities", "dim"), str(status))
-    for name, value in told.metadata.items():
+    for name, value in facts.items():
         table.add_row(Text(name, "dim"), Text(str(value), "cyan"))
     tell.say(table)
+    tell.note("The passes of its activities, by their addresses:")
+    for one in told["transitions"]:
+        address, times = one["dimensions"], f"{one['created']} → {one['updated']}"
+        tell.say(Text.assemble(("  · ", "dim"), (f"{one['activity']:<6}", "magenta"), f"{address:<8}", (times, "dim")))
