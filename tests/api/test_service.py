@@ -107,13 +107,13 @@ async def test_what_a_killed_instance_had_begun_the_other_carries_on(
 ) -> None:
     kept, killed = start(), start()
     address, other = kept.address(), killed.address()
-    asked = [asyncio.create_task(ask(address, "signal")) for _ in range(12)]  # each waits a second for its hook
-    async with asyncio.timeout(20):
+    asked = []
+    async with asyncio.timeout(30):
         while not await holds(redis_client, namespace, await process(other)):
-            assert not all(one.done() for one in asked), "the instance to be killed had nothing to do"
-            await asyncio.sleep(0.01)
+            asked.append(asyncio.create_task(ask(address, "signal")))  # each waits a second for its hook
+            await asyncio.sleep(0.02)
     killed.stop(signal.SIGKILL)
-    assert await asyncio.gather(*asked) == [{"name": "fred"}] * 12
+    assert await asyncio.gather(*asked) == [{"name": "fred"}] * len(asked)
     assert await ask(address, "inventory") == ANSWERS["inventory"]
 
 

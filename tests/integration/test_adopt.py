@@ -6,13 +6,15 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from meshdata import MeshData
+from meshdata.cli import app
 from meshdata.cli.adopt import entity_name
 
 ROOT = Path(__file__).parents[2]
@@ -106,19 +108,18 @@ Adopt = Callable[..., "tuple[int, dict[str, Any]]"]
 
 
 @pytest.fixture
-def adopt(tmp_path: Path) -> Adopt:
+def adopt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Adopt]:
     """Runs the command beside the shop; (exit code, what it printed as JSON)."""
     (tmp_path / "shop.py").write_text(SHOP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
 
     def run(target: str, *words: str) -> tuple[int, dict[str, Any]]:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", "from meshdata.cli import main; main()",
-             "adopt", target, *words, "--json"],
-            cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30,
-        )  # fmt: skip
-        return done.returncode, json.loads(done.stdout or done.stderr)
+        done = CliRunner().invoke(app, ["adopt", target, *words, "--json"])
+        return done.exit_code, json.loads(done.stdout or done.stderr)
 
-    return run
+    yield run
+    sys.modules.pop("shop", None)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +154,15 @@ def test_what_is_proposed_runs(adopt: Adopt, tmp_path: Path, function: str, conn
     lines = told["program"].splitlines()
     written = [line.strip() for line in lines if line.startswith("    ")]
     assert written == fields and connect in lines
-    (tmp_path / "program.py").write_text(told["program"] + "\nprint(mesh.entities)\n")
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "program.py"], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=30,
-    )  # fmt: skip
-    assert (ran.returncode, ran.stdout.strip()) == (0, f"['{told['entity']}']"), ran.stderr
+    names = run_program(told["program"])
+    assert names["mesh"].entities == [told["entity"]]
+
+
+def run_program(source: str) -> dict[str, Any]:
+    """The names that a program leaves; without what this module imports from __future__."""
+    names: dict[str, Any] = {"__name__": "proposal"}
+    exec(compile(source, "proposal", "exec", dont_inherit=True), names)
+    return names
 
 
 @pytest.mark.parametrize(
@@ -223,19 +227,16 @@ def test_people_are_shown_the_program(tmp_path: Path) -> None:
 
 
 async def test_the_proposal_served_answers_as_the_function_does(
-    adopt: Adopt, tmp_path: Path, redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+    adopt: Adopt, redis_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MESHDATA_URL", redis_url)
     monkeypatch.setenv("MESHDATA_NAMESPACE", namespace)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    names: dict[str, Any] = {"__name__": "proposal"}
-    exec(compile(adopt("shop:get_user")[1]["program"], "proposal", "exec", dont_inherit=True), names)
+    names = run_program(adopt("shop:get_user")[1]["program"])
     mesh: MeshData = names["mesh"]
     async with mesh:
         answer = await names["user"].options(id="ann", ttl="1 second")("ann")
         assert (type(answer).__name__, answer.id) == ("User", "ann")
         await mesh.flush("user", "ann")
-    sys.modules.pop("shop")
 
 
 def test_what_the_guide_to_refactoring_shows_is_what_the_command_prints() -> None:
