@@ -425,7 +425,9 @@ class Transition:
         if publishes:
             self.effects.publish(publishes)
         self.effects.tell("ok" if evaluated.persists else "pending")
-        if evaluated.persists:
+        if evaluated.persists or activity.ancestors:
+            # Who awaits the job takes an interim state for its answer; but not that of the trigger: it is told before
+            # `pub` returns, so that a caller in the family never hears of it.
             self.effects.answer()
 
     def _note_error(self, document: Document, reply: Reply) -> None:
