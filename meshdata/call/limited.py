@@ -19,14 +19,15 @@ class LimitedCalls:
         self._engine = engine
         self._caller = caller
         self._topics: set[str] = set()
+        self._made: set[str] = set()
 
     def knows(self, topic: str) -> bool:
-        """Whether a call of this topic was made a job before, in this process."""
+        """Whether a call of this topic had to be a job before, in this process."""
         return topic in self._topics
 
     async def may_know(self, topic: str) -> bool:
         """Whether an answer of this topic may be a job's."""
-        return topic in self._topics or await self._engine.store.is_limited(topic)
+        return topic in self._made or await self._engine.store.is_limited(topic)
 
     async def exec(
         self,
@@ -62,7 +63,9 @@ class LimitedCalls:
             topic, args, kwargs, served, id=id, ttl=ttl, flush=flush, retry_failed=retry_failed, priority=priority,
             limit_key=limit_key,
         )  # fmt: skip
-        self._topics.add(topic)
+        self._made.add(topic)
+        if priority is None and limit_key is None:
+            self._topics.add(topic)
         try:
             return await self._caller.exec(start, served, timeout)
         except MeshTimeout:

@@ -33,8 +33,8 @@ UNBLOCK_PAUSES_S: Final = (0.002, 0.05)
 
 @dataclass(slots=True)
 class Message:
-    """One message: a run to begin (has a body) or go on with (has none), another's activity (has a position), or a call
-    without a job (has what is asked)."""
+    """One message: a run to begin (has a body) or go on with (has none), another's activity (has a position), a call
+    without a job (has what is asked), or one that gives whoever is the first in line."""
 
     topic: str
     partition: int
@@ -45,6 +45,8 @@ class Message:
     again: bool = False
     """It may have been handed over before: it was read before the connection broke, and is not consumed."""
     asked: Asked | None = None
+    picks: bool = False
+    """It names no run: it is for the first in line."""
 
 
 Handler = Callable[[Message], None]
@@ -301,13 +303,13 @@ class Router:
         *,
         again: bool = False,
     ) -> None:
-        run = data.get(b"r") or data.get(b"a") or data.get(b"x")
+        run = data.get(b"r") or data.get(b"a") or data.get(b"x") or data.get(b"k")
         if run is None or topic not in self._handlers:
             logger.error("a message that cannot be read was left pending", extra={"stream": stream})
             return
         claim = Claim(run.decode(), data.get(b"f", b"").decode(), stream, number)
         position, ms = data.get(b"p", b"").decode(), int(data.get(b"t", 0))
-        message = Message(topic, partition, claim, data.get(b"b"), position, ms, again, _asked(data))
+        message = Message(topic, partition, claim, data.get(b"b"), position, ms, again, _asked(data), b"k" in data)
         if again and self.pace.holds(topic, lambda held: held.claim == claim):
             return
         self.pace.pass_on(topic, message)
@@ -321,7 +323,7 @@ class Router:
 
     def _send_back(self, message: Message) -> bool:
         """Queue a run anew that was read of a paused topic. An activity for another's run, or a call, stays in hand."""
-        if message.position or message.asked is not None:
+        if message.position or message.asked is not None or message.picks:
             return False
         task = asyncio.create_task(self._queue_anew(message.claim), name="meshdata send back")
         self._calling_back.add(task)

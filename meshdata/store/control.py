@@ -45,8 +45,9 @@ class ControlScripts:
         await asyncio.gather(*(self.command(at, verb, key, *change) for at, key in enumerate(keys)))
 
     async def is_limited(self: _Store, topic: str) -> bool:
-        """Whether a topic has limits."""
-        return bool(await self.command(0, "HEXISTS", f"{self.keys.base(0)}limits", topic))
+        """Whether a topic has limits. (A line by priority alone is none.)"""
+        kept = await self.command(0, "HGET", f"{self.keys.base(0)}limits", topic)
+        return kept not in (None, b"line")
 
     async def processes(self: _Store) -> list[str]:
         """The processes that serve topics."""

@@ -354,6 +354,16 @@ class Store(ScheduleScripts, ControlScripts):
         beats = {position.decode(): details for position, details in zip(told[::2], told[1::2], strict=True)}
         return Leased(reply[0].decode(), reply[1], reply[2], entries, waits, beats)
 
+    async def pick(self, partition: int, topic: str, claim: Claim) -> tuple[Claim, Leased] | None:
+        """Become the one process that may write the first in line of a topic; None if nobody is in it."""
+        word, run, fence, entries = await self._script(
+            "pick", partition, topic, self.process, claim.stream, claim.message
+        )
+        if word != b"OK":
+            return None
+        taken = Claim(run.decode(), fence.decode())
+        return taken, Leased("OK", 0, 0, await self._whole(taken.run, entries), [], {})
+
     async def entries(self, run: str, start: int, count: int = 0) -> list[bytes]:
         """Journal entries from an index on; all of them when count is 0."""
         partition = self._of(run)

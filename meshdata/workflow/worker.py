@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -192,6 +192,10 @@ class Host:
             self._at_work.add(message.claim)
             self._answers.begin(message, message.asked, service.function, partial(self._answered, message))
             return
+        if message.picks:
+            self._take_slot(service)
+            self.spawn(self._pick(message))
+            return
         resident = self.runs.get(message.claim.run)
         if resident is not None:
             if int(resident.claim.fence) >= int(message.claim.fence):
@@ -228,6 +232,19 @@ class Host:
             leased = await self._endings.surely(partial(self.store.lease, message.claim))
             if leased:
                 self._go_on_leased(message, leased)
+        finally:
+            self._at_work.discard(message.claim)
+            self._release_slot(self.services[message.topic])
+
+    async def _pick(self, message: Message) -> None:
+        """Take the lease of the first in line, and run it."""
+        self._at_work.add(message.claim)
+        try:
+            pick = partial(self.store.pick, message.partition, message.topic, message.claim)
+            picked = await self._endings.surely(pick)
+            if picked:
+                claim, leased = picked
+                self._go_on_leased(replace(message, claim=claim), leased)
         finally:
             self._at_work.discard(message.claim)
             self._release_slot(self.services[message.topic])

@@ -84,3 +84,19 @@ async def test_a_death_while_places_are_carried_between_partitions_loses_none(fl
         assert await fleet.ended(calls, [f"limited:{n}" for n in range(12)]) == list(range(12))
     assert most_at_once(fleet) <= 2
     await fleet.until(lambda: places(fleet) == 0)
+
+
+async def test_who_stands_in_line_by_priority_outlives_the_deaths_of_those_who_read(fleet: Fleet) -> None:
+    await fleet.start(2, serves=("order",), crash="before pick:4")
+    await fleet.start(1, serves=("order",), crash="after pick:3")
+    async with fleet.client() as mesh:
+        kinds = ("high", "normal", "low")
+        calls = [
+            asyncio.create_task(mesh.exec("order", args=[n], id=str(n), ttl=TTL, priority=kinds[n % 3]))
+            for n in range(24)
+        ]
+        await fleet.workers[2].died()
+        fleet.launch(serves=("order",))
+        assert await fleet.ended(calls, [f"order:{n}" for n in range(24)]) == [6 * n for n in range(24)]
+    for n in range(24):
+        fleet.assert_order_is_right(n)

@@ -45,7 +45,7 @@ if is_begun then
   if w[2] ~= '' and (patience == '' or tonumber(w[2] or 0) < tonumber(patience)) then redis.call('HSET', key, 'd', patience) end
   return { 'PENDING', '', '', h[6] }
 end
-if redis.call('HEXISTS', base .. 'limits', topic) == 1 then return { 'LIMITED', '', '', '' } end
+if (redis.call('HGET', base .. 'limits', topic) or 'line') ~= 'line' then return { 'LIMITED', '', '', '' } end
 local who, until_ms = waiter, patience
 if is_wanted then
   who, until_ms = '', till -- a newer answer is of use as long as the old one

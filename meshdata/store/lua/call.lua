@@ -40,6 +40,6 @@ if again == '1' then
     before = page[#page][1]
   end
 end
-if redis.call('HEXISTS', base .. 'limits', topic) == 1 then return { 'LIMITED', '', '', '' } end
+if (redis.call('HGET', base .. 'limits', topic) or 'line') ~= 'line' then return { 'LIMITED', '', '', '' } end
 local till = wait == '' and '' or string.format('%.0f', now_n + tonumber(wait))
 return { 'CREATED', '', '', redis.call('XADD', stream, '*', 'x', call, 'w', waiter, 'd', till, 'b', body) }

@@ -144,6 +144,9 @@ for _, stream in ipairs(streams) do
         if h[1] == m.f and h[2] == 'queued' then put_back_run(dim, job) end
       elseif m.x then
         put_back_call(stream, id, m)
+      elseif m.k then
+        redis.call('XADD', stream, '*', 'k', m.k) -- it is for the first in line, whoever that is by now
+        put_back = put_back + 1
       elseif died and (tonumber(m.n) or 0) + 1 >= tonumber(deaths) then
         redis.call('XADD', base .. 'dead', 'MAXLEN', '~', 10000, '*', 'run', m.a, 'position', m.p, 'error', problem, 'body', m.b)
         fx.deliver(m.a, m.p, 'err', payload)

@@ -19,6 +19,7 @@
 --- @include start_job
 --- @include begin_job
 --- @include start_hook
+--- @include line
 --- @include gate
 --- @include schedules
 --- @include interrupt

@@ -17,10 +17,10 @@ function fx.begin_job(job, at)
   local start = redis.call('LINDEX', journal, 0)
   redis.call('LSET', journal, 0, at .. string.sub(start, string.find(start, ' ', 1, true), -1))
   local body = fx.get_large('0', job, string.sub(start, string.find(start, '\n', 1, true) + 1))
-  local limits, gate = redis.call('HGET', base .. 'limits', h[2]), nil
-  if limits then
-    gate = fx.gate_of(limits, h[2], h[6] or '', h[3])
-    redis.call('HSET', header, 'status', 'queued', 'gate', gate)
+  local limits, where, place = redis.call('HGET', base .. 'limits', h[2]), nil, nil
+  if limits or h[5] then
+    where, place = fx.place(limits, h[2], h[5], h[6] or '', h[3])
+    redis.call('HSET', header, 'status', 'queued', where, place)
   else
     redis.call('HSET', header, 'status', 'queued', 'message', 'q' .. fx.queue_new(h[2], '0 ' .. job, h[3], at, body))
   end
@@ -31,5 +31,5 @@ function fx.begin_job(job, at)
     redis.call('HSET', fx.record_key(job), unpack(fx.stamp(job, {}, 'running')))
     if watched then fx.changed(watched) end
   end
-  if gate then fx.to_gate(gate, '0 ' .. job, h[5] or 'q') end
+  if where then fx.placed(where, place, '0 ' .. job, h[2], h[5] or 'q', h[3]) end
 end

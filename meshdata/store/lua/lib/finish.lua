@@ -83,7 +83,7 @@ function fx.finish(dim, job, status, code, payload, ttl_override, problem, leave
     append(dim, job, '0', 'end', code, '', payload)
   end
   -- What only a living run needs goes: a finished job is kept for its ttl, and there are many.
-  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose', 'due', 'limit', 'slot', 'gate', 'class', 'key')
+  redis.call('HDEL', header, 'owner', 'seq', 'message', 'waiters', 'loose', 'due', 'limit', 'slot', 'gate', 'line', 'class', 'key')
   if dim == '0' then
     if ttl ~= h[2] then redis.call('HSET', header, 'ttl', ttl) end
     if redis.call('EXISTS', fx.record_key(job)) == 1 then

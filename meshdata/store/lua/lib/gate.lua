@@ -13,16 +13,14 @@
 --- @include queue_new
 --- @include large
 --- @include send
-local AT_ONCE = 100
--- In line, of 13 runs of which there are enough of each priority 9 are high (u), 3 normal (q), 1 low (b).
-local STRIDES = { u = 1, q = 3, b = 9 }
+--- @include line
+local AT_ONCE, LAG_MS = 100, 250
 
 -- The limits of a topic: partitions, how many within how many ms, how many at once; 0 for no limit.
 local function limits_of(bucket)
   local kept = redis.call('HGET', base .. 'limits', string.match(bucket, '^[^:]*'))
-  if not kept then return 0, 0, 0 end
-  local count, per, most = string.match(kept, '^%d+ (%d+) (%d+) (%d+)$')
-  return tonumber(count), tonumber(per), tonumber(most)
+  local count, per, most = string.match(kept or '', '^%d+ (%d+) (%d+) (%d+)$')
+  return tonumber(count) or 0, tonumber(per) or 0, tonumber(most) or 0
 end
 
 -- The gate of a run, for its header; `kept` is what `limits` has for its topic.
@@ -48,13 +46,14 @@ function fx.to_gate(gate, run, class)
   fx.send(partition, { 'enter', bucket, member, class })
 end
 
--- A run has begun: its message was read a while ago, which is known as long as it is pending.
+-- A run has begun: its message was read a while ago, which is known as long as it is pending. Its function began a moment
+-- after: what is reported within LAG_MS counts from its report.
 function fx.begun(header, run, gate, stream, message)
   local partition, rated, bucket, member = parts(gate, run)
   if not rated then return end
   redis.call('HSET', header, 'gate', (string.gsub(gate, '^(%d+) 1', '%1 0')))
   local pending = now_ms == '' and stream ~= '' and redis.pcall('XPENDING', stream, 'g', message, message, 1)[1]
-  local since = pending and pending[3] or 0
+  local since = pending and math.max(0, pending[3] - LAG_MS) or 0
   fx.send(partition, { 'begun', bucket, member, string.format('%.0f', now_n - since) })
 end
 
@@ -83,15 +82,12 @@ function fx.open_gate(bucket)
   if count > 0 then redis.call('ZREMRANGEBYSCORE', rates, '-inf', string.format('%.0f', now_n - per)) end
   for _ = 1, AT_ONCE do
     if redis.call('EXISTS', line) == 0 then
-      redis.call('DEL', base .. 'gv:' .. bucket)
       redis.call('ZREM', base .. 'timers', 'g ' .. bucket)
       return
     end
     if most > 0 and redis.call('SCARD', inside) >= most then return end
     if count > 0 and redis.call('ZCARD', rates) >= count then return wake(bucket, per) end
-    local first = redis.call('ZPOPMIN', line)
-    redis.call('HSET', base .. 'gv:' .. bucket, 'v', first[2])
-    local member = first[1]
+    local member = fx.next_in_line(bucket)
     if most > 0 then redis.call('SADD', inside, member) end
     if count > 0 then
       redis.call('ZADD', rates, '+inf', member)
@@ -102,17 +98,6 @@ function fx.open_gate(bucket)
   end
   redis.call('ZREM', base .. 'timers', 'g ' .. bucket)
   fx.set_timer('g ' .. bucket, now)
-end
-
--- The place in line of a priority: behind all of its own, and so far behind whoever was granted last that each priority
--- gets its share.
-local function line_up(bucket, member, class)
-  local key = base .. 'gv:' .. bucket
-  local known = redis.call('HMGET', key, 'v', class)
-  local place = math.max(tonumber(known[1]) or 0, tonumber(known[2]) or 0) + STRIDES[class]
-  place = string.format('%.0f', place)
-  redis.call('HSET', key, class, place)
-  redis.call('ZADD', base .. 'gl:' .. bucket, place, member)
 end
 
 -- A rate counts a run from its grant to its beginning, and then for as long as it says.
@@ -128,11 +113,12 @@ end
 
 function fx.at_gate(verb, bucket, member, what)
   if verb == 'enter' then
-    line_up(bucket, member, what)
+    fx.line_up(bucket, member, what)
   elseif verb == 'begun' then
     return has_begun(bucket, member, what)
   elseif verb == 'exit' then
     redis.call('ZREM', base .. 'gl:' .. bucket, member)
+    if redis.call('EXISTS', base .. 'gl:' .. bucket) == 0 then redis.call('DEL', base .. 'gv:' .. bucket) end
     redis.call('SREM', base .. 'gs:' .. bucket, member)
     if what == '' then redis.call('ZREM', base .. 'gr:' .. bucket, member) end
     if what ~= '' and what ~= '-' then has_begun(bucket, member, what) end

@@ -34,12 +34,13 @@ function fx.start_hook(job, topic, body, name, waiter, asker)
   redis.call('DEL', hook, journal_key(tostring(dim), job), fx.large_key(tostring(dim), job))
   local fence, run = first_fence(), dim .. ' ' .. job
   local limits = redis.call('HGET', base .. 'limits', topic)
-  local gate = limits and fx.gate_of(limits, topic, '', fence)
+  local where, place
+  if limits then where, place = fx.place(limits, topic, 'q', '', fence) end
   redis.call('HSET', hook, 'status', 'queued', 'fence', fence, 'seq', '0', 'owner', '', 'topic', topic, 'created', now,
-    'name', name, gate and 'gate' or 'message', gate or 'q' .. fx.queue_new(topic, run, fence, now, body))
+    'name', name, where or 'message', place or 'q' .. fx.queue_new(topic, run, fence, now, body))
   if waiter ~= '' then redis.call('HSET', hook, 'waiters', waiter) end
   append(tostring(dim), job, '0', 'start', 'ok', name, body)
-  if gate then fx.to_gate(gate, run, 'q') end
+  if where then fx.placed(where, place, run, topic, 'q', fence) end
   fx.answer(asker, 'ok', tostring(dim))
   return 'OK', tostring(dim)
 end

@@ -93,10 +93,11 @@ function fx.start_job(s)
   end
   field('class', class or '')
   field('key', key or '')
-  local limits, gate = stands == 'queued' and redis.call('HGET', base .. 'limits', topic), nil
-  if limits then
-    gate = fx.gate_of(limits, topic, key or '', fence)
-    field('gate', gate)
+  class = class and class ~= '' and class
+  local limits, where, place = stands == 'queued' and redis.call('HGET', base .. 'limits', topic), nil, nil
+  if stands == 'queued' and (limits or class) then
+    where, place = fx.place(limits, topic, class, key or '', fence)
+    field(where, place)
   elseif stands == 'queued' then
     field('message', 'q' .. fx.queue_new(topic, run, fence, now, body))
   end
@@ -124,7 +125,7 @@ function fx.start_job(s)
     fx.set_timer('p ' .. run, due)
     fx.expire(job, due + LAPSED_MS)
   end
-  if gate then fx.to_gate(gate, run, class and class ~= '' and class or 'q') end
+  if where then fx.placed(where, place, run, topic, class or 'q', fence) end
   if parent ~= '' and awaited ~= '1' then fx.answer(parent, 'ok', answer) end
   return 'CREATED', '', ''
 end
