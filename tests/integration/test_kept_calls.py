@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import redis
 
-from meshdata import MeshCall
+from meshdata import MeshCall, MeshData
 from meshdata.errors import InvalidOptions, JobFailed, JobInterrupted, NotConnected
+from meshdata.testing import Clock, run_until_idle
 from tests.integration.conftest import Eventually, OpenCall
 from tests.integration.test_meshcall import commands
 
@@ -118,6 +119,24 @@ async def test_an_answer_lapses_with_its_ttl(
 
     await eventually(is_new)
     await eventually(lambda: not [key for key in keys() if ":e:" in key])
+
+
+async def test_kept_answers_go_by_the_clock_that_a_test_moves(work: Work) -> None:
+    pytest.importorskip("fakeredis")
+    clock = Clock()
+    async with MeshData("fake://kept", namespace="kept", clock=clock) as mesh:
+        call = MeshCall(mesh)
+        await call.connect("work", work)
+        kept = {"id": "k", "ttl": "1 month", "stale": "7 days"}
+        answers = [await call.exec("work", **kept)]
+        for later in ("27 days", "5 days"):
+            await clock.advance(later)
+            answers.append(await call.exec("work", **kept))
+        await run_until_idle(mesh)
+        answers.append(await call.exec("work", **kept))
+        await clock.advance("2 months")
+        answers.append(await call.exec("work", **kept))
+        assert answers == [1, 1, 1, 2, 3]
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Read by mypy and pyright in `tests/house/test_types.py`; it is never run.
 
 from typing import Annotated, Any, assert_type
 
-from meshdata import MeshData, MeshFlow, MeshOS, RetryPolicy, activity, workflow
+from meshdata import MeshCall, MeshData, MeshFlow, MeshOS, RetryPolicy, activity, workflow
 from meshdata.meshflow import WorkflowHandle
 from meshdata.meshos import ClassRecords
 from meshdata.search import Find, Record, Tag
@@ -181,3 +181,33 @@ async def classes(mesh: MeshData) -> None:
     await Order.update(3, {"quantity": 1})  # wrong
     await order.delete("o1")  # wrong
     print(order.price)  # wrong
+
+
+async def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+def shout(text: str) -> str:
+    return text.upper()
+
+
+async def remote_calls(call: MeshCall) -> None:
+    added = await call.connect("math.add", add)
+    assert_type(await added(1, b=2), int)
+    assert_type(await added.options(id="auto", ttl="1 hour", near_cache=True)(1), int)
+    await added("one")  # wrong
+    await added.options(expire="1 hour")(1)  # wrong
+    assert_type(await (await call.connect("shout", shout))("a"), str)
+    await call.exec("shout", args=["a"], id="k", ttl=60, tags=["t"], stale="1 day")
+    await call.exec("shout", args=["a"], timeout=[1])  # wrong
+    assert_type(await call.flush(tag="t"), bool)
+
+
+@MeshCall("embedded://").function("decorated")
+async def decorated(n: int) -> int:
+    return n
+
+
+async def stays_itself() -> None:
+    assert_type(await decorated(1), int)
+    await decorated("1")  # wrong
