@@ -7,10 +7,10 @@ A scope is what a running activity sees: {"<activity id>": {"output": {"data": â
     maps        an object of maps and cells; {"@pipe": rows} stands for the value of the pipe
     pipe        rows: a list of cells, {"@pipe": rows}, {"@reduce": rows}
 
-A pipe hands a row of values from row to row. A list row calls the function in its first cell with all of the prior row;
-its other cells are values of its own, which the next row's function gets too. `@pipe` rows fan out: their values are
-the prior row of the list row that follows. `@reduce` goes through the collection in the prior row's first value, from
-the accumulator in its second.
+A pipe hands a row of values from row to row; the first may be empty. A list row calls the function in its first cell
+with all of the prior row; its other cells are values of its own, which the next row's function gets too. `@pipe` rows
+fan out: their values are the prior row of the list row that follows. `@reduce` goes through the collection in the prior
+row's first value, from the accumulator in its second.
 """
 
 import copy
@@ -182,7 +182,7 @@ def _compile_rows(rows: Any, *, begun: bool) -> list[Row]:
             if not begun:
                 raise PipeError("a reduce needs a row before it: collection and first result", argument="@reduce")
             compiled.append(("reduce", _compile_rows(row["@reduce"], begun=True), None))
-        elif isinstance(row, list) and row:
+        elif isinstance(row, list) and (row or not (begun or fanned)):
             has_prior = begun or fanned
             apply = _compile_head(row[0]) if has_prior else None
             compiled.append(("cells", apply, [compile_cell(one, in_pipe=True) for one in row]))
@@ -227,11 +227,11 @@ def _run(rows: list[Row], scope: Scope, loop: Loop, prior: list[Any] | None) -> 
             else:
                 prior = [first(scope, loop, prior), *(cell(scope, loop) for cell in cells[1:])]
     assert prior is not None
-    return prior[0]
+    return prior[0] if prior else UNDEFINED
 
 
 def _reduce(rows: list[Row], scope: Scope, prior: list[Any]) -> Any:
-    collection = prior[0]
+    collection = prior[0] if prior else UNDEFINED
     result = copy.deepcopy(prior[1]) if len(prior) > 1 else None
     for index, (key, item) in enumerate(entries(collection)):
         loop = {"$input": collection, "$output": result, "$item": item, "$key": key, "$index": index}

@@ -113,7 +113,8 @@ def _unknown(part: BaseModel, path: Path) -> Iterator[tuple[Path, bool]]:
     """Keys that no part knows, and whether anybody would think they had an effect."""
     assert isinstance(part, Part)
     for name in part.model_extra or ():
-        if not _CODE.fullmatch(name):  # what holds for one status code only
+        # What holds for one status code only; what a model keeps for itself, to refer to.
+        if not _CODE.fullmatch(name) and not name.startswith("x-"):
             yield (*path, name), name not in part.WITHOUT_EFFECT
     for name, field in type(part).model_fields.items():
         value = getattr(part, name)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from docs import generate_gallery, generate_pipes
+from meshdata.graph.compiler import compile_app
+from meshdata.graph.loading import load
+from meshdata.graph.mapping import compile_maps
 from meshdata.graph.pipes import FAMILIES
 
 
@@ -37,6 +41,21 @@ def test_a_drawing_of_the_gallery_is_current(name: str) -> None:
 @pytest.mark.parametrize("name", generate_gallery.TITLES)
 def test_a_model_of_the_gallery_is_warned_of_nothing(name: str) -> None:
     assert generate_gallery.app_of(name).warnings == ()
+
+
+def test_the_examples_of_the_guide_do_what_it_says() -> None:
+    guide = (generate_pipes.PAGE.parent / "graphs.md").read_text("utf-8")
+    model, transitions, hooks, pipes = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    assert compile_app(model).warnings == ()
+    parts = load(f"{transitions}{hooks}{pipes}").document
+    assert set(parts["transitions"]) == {"charge"} and set(parts["hooks"]) == {"order.approve"}
+    scope = {
+        "$job": {"data": {"net": 2.5}},
+        "$app": {"settings": {"tax": 1.2}},
+        "placed": {"output": {"data": {"lines": [{"name": "tea"}, {"name": "cup"}]}}},
+    }
+    assert compile_maps(parts["total"])(scope) == "3.00"
+    assert compile_maps(parts["names"])(scope) == ["TEA", "CUP"]
 
 
 def test_all_models_are_in_the_gallery() -> None:

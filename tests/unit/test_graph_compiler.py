@@ -243,6 +243,7 @@ def test_other_things_that_are_not_meant_so_are_warned_of() -> None:
         """,
         more="""
         outputs: {}
+        x-parts: {}
         transitions: {t1: [{to: h.1, conditions: {code: [200, '201']}}, {to: h2}]}
         hooks:
           one: [{to: h2, conditions: {match: [{expected: 1, actual: 1}, {expected: 2, actual: 2}]}},

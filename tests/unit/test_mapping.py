@@ -79,6 +79,9 @@ def test_maps_are_walked_and_what_is_undefined_is_left_out() -> None:
         ([["a", "b"], ["{@string.concat}", "c"], ["{@string.concat}"]], "abc"),
         ([["only"]], "only"),
         ([["{@symbol.null}"]], None),
+        ([[]], UNDEFINED),
+        ([[], ["{@math.add}", 2], ["{@math.add}"]], 2),
+        ([[], {"@reduce": [["{$item}"]]}], None),
         # a function takes the whole row before it, and what it does not take is passed over
         ([["abc", 1, 2, "unused"], ["{@string.substring}"]], "b"),
         # fan out, fan in
