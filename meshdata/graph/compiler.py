@@ -27,6 +27,7 @@ from meshdata.graph.model import (
     AwaitPart,
     Conditions,
     EdgePart,
+    HookPart,
     Maps,
     SignalPart,
     TriggerPart,
@@ -203,9 +204,8 @@ class _Compiler:
         """What is checked when an activity's data come: of a trigger, by the schema of its graph's input."""
         if isinstance(part, TriggerPart) and draft.part.input is not None and draft.part.input.schema_ is not None:
             return self._validator(draft, draft.part.input, (*draft.path, "input"))
-        of_hook = getattr(part, "hook", None)
-        if isinstance(of_hook, Maps) and of_hook.schema_ is not None:
-            return self._validator(draft, of_hook, (*path, "hook"))
+        if isinstance(part, HookPart) and part.hook:
+            return self._validator(draft, Maps(schema=part.hook.get("schema", part.hook)), (*path, "hook"))
         return self._validator(draft, part.output, (*path, "output"))
 
     def _validator(self, draft: Draft, part: Maps | None, path: Path) -> Validator | None:

@@ -140,10 +140,10 @@ class AwaitPart(ActivityPart):
 
 
 class HookPart(ActivityPart):
-    """Waits for a signal or a time, or passes through."""
+    """Waits for a signal or a time, or passes through; `hook` is the schema of a signal's payload, or holds it."""
 
     sleep: Any = None
-    hook: Maps | None = None
+    hook: dict[str, Any] | None = None
 
     WITHOUT_EFFECT = ActivityPart.WITHOUT_EFFECT | {"topic", "subtype"}
 

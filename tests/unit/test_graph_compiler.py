@@ -286,7 +286,8 @@ app:
           input: {schema: {properties: {lines: {items: {$ref: '#/$defs/line'}}}, $defs: {line: {type: string}}}}
           output: {schema: {type: object}}
         h1: {type: hook, hook: {schema: {type: object}}}
-      transitions: {t1: [{to: w1}], w1: [{to: h1}]}
+        h2: {type: hook, hook: {type: string}}
+      transitions: {t1: [{to: w1}], w1: [{to: h1}, {to: h2}]}
     - subscribes: other
       input: {schema: {type: wrong}}
       activities: {t2: {type: trigger}}
@@ -298,7 +299,10 @@ def test_schemas_are_enforced_where_a_model_asks_for_it() -> None:
     graph, trigger, worker = app.graphs["order.placed"], app.activities["t1"], app.activities["w1"]
     assert graph.validates and not app.graphs["other"].validates
     assert graph.output_schema is not None and worker.output_schema is not None
-    assert app.activities["h1"].output_schema is not None
+    h1, h2 = app.activities["h1"].output_schema, app.activities["h2"].output_schema
+    assert h1 is not None and h2 is not None
+    h1({})
+    h2("a text")
     assert app.activities["t2"].output_schema is None
     assert trigger.output_schema is not None and worker.input_schema is not None
     trigger.output_schema({"size": 3})
