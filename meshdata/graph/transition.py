@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from meshdata.engine.entry import Entry
+from meshdata.errors import InvalidOptions
 from meshdata.graph import asking
 from meshdata.graph.begin import Beginning, metadata, own_document, stamp, stats_of
 from meshdata.graph.compiled import Activity, App, Await, Cycle, Edge, Graph, Worker
@@ -80,6 +81,17 @@ class Visit:
 def _unpacked(packed: list[Any]) -> Visit:
     instance, told = packed
     return Visit(*parse_instance(instance), None if told is None else Reply(*told))
+
+
+def _held(reply: Reply, activity: Activity) -> Reply:
+    """A reply; or the failure that it is where it does not fit the activity's schema."""
+    if reply.status == "error" or reply.source not in ("work", "await"):
+        return reply
+    try:
+        asking.validate(activity.output_schema, reply.data, f"the reply of {activity.id}")
+    except InvalidOptions as error:
+        return of_failure(error)
+    return reply
 
 
 class Transition:
@@ -273,6 +285,7 @@ class Transition:
         here = pass_of(id, place, index)
         document = self._document(activity, here)
         bound = "hook" if reply.source in ("hook", "time") else "output"
+        reply = _held(reply, activity)
         if reply.status != "error" and reply.data is not UNDEFINED:
             document.setdefault(bound, {})["data"] = reply.data
         stays = reply.status == "pending" or activity.is_cycled
@@ -282,11 +295,6 @@ class Transition:
             self.effects.wait(instance_of(id, place), reply.key)
         if not stays:
             self._close(activity, place)
-        if reply.status != "error" and reply.source == "work":
-            try:
-                asking.validate(activity.output_schema, reply.data, f"the reply of {id}")
-            except Exception as error:
-                reply = of_failure(error)
         self._conclude(activity, place, index, document, reply, leg=2)
 
     def _close(self, activity: Activity, place: Place) -> None:
@@ -397,9 +405,19 @@ class Transition:
         if self.state.status > 0:
             return
         self.state.status = 0
-        self.ends = "completed" if self.state.error is None else "failed"
         if activity is not None and document is not None:
+            self._check_result(self.graph_of(activity))
             self.ttl = self.expiry(activity, here, document)
+        self.ends = "completed" if self.state.error is None else "failed"
+
+    def _check_result(self, graph: Graph) -> None:
+        """Hold what the job comes to against its graph's schema, where the model asks for that."""
+        if graph.output_schema is None or self.state.error is not None:
+            return
+        try:
+            asking.validate(graph.output_schema, self.state.data or {}, f"the result of {graph.topic}")
+        except InvalidOptions as error:
+            self.state.fail(unhandled(of_failure(error).data))
 
     def expiry(self, activity: Activity, place: Place, document: Document) -> str:
         """How long the job stays that ends with this activity: ms, or inf."""
