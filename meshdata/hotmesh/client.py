@@ -1,5 +1,6 @@
 """The door to graphs: deploy and activate models, start jobs, wait for them, signal them, look at them."""
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ from meshdata.mesh import MeshData
 from meshdata.opening import Address, Opening
 from meshdata.store.messages import Outcome
 from meshdata.values import Duration, duration_ms
+
+logger = logging.getLogger(__name__)
 
 APP_ID: Final = re.compile(r"[A-Za-z0-9-]+")
 RESERVED: Final = "a"
@@ -144,6 +147,8 @@ class HotMesh(LookVerbs, FigureVerbs, QuorumVerbs):
     async def deploy(self, model: Model) -> dict[str, Any]:
         """Store a model as a version of the app. It runs once it is activated.
 
+        What a model says without effect, such as keys that nothing knows, is logged as a warning.
+
         Returns:
             The model, everything it refers to taken in.
 
@@ -151,6 +156,9 @@ class HotMesh(LookVerbs, FigureVerbs, QuorumVerbs):
             ModelError: it cannot be compiled. InvalidOptions: it is another app's.
         """
         app = self._compiled(model)
+        if app.warnings:
+            facts = {"app": app.id, "version": app.version}
+            logger.warning("a model may not mean what it says: %s", "; ".join(app.warnings), extra=facts)
         await self._definitions.deploy(app)
         return dict(app.source)
 
