@@ -20,6 +20,7 @@ from meshdata.graph.place import Place, address_of, instance_of
 from meshdata.graph.replies import CODE_SUCCESS, STATUSES, Reply
 from meshdata.graph.scope import Document, scope_of
 from meshdata.graph.state import RETRY, State, to_text
+from meshdata.graph.statistics import resolve
 from meshdata.store.messages import StartJob
 
 FIRST_PAUSE_MS: Final = 10
@@ -46,6 +47,8 @@ class Step(Protocol):
     state: State
     effects: Effects
     broadcasts: list[Broadcast]
+
+    now_ms: int
 
     @property
     def updated(self) -> str: ...
@@ -219,7 +222,7 @@ def _wait(step: Step, activity: Activity, own: Hook, place: Place, scope: Scope,
 
 def _signal(step: Step, activity: Activity, own: Signal, scope: Scope) -> None:
     topic = text(own.topic(scope))
-    rule_of(step.app, topic)
+    rule = rule_of(step.app, topic)
     payload = _value(own.payload, scope)
     payload = {} if is_nothing(payload) else payload
     if own.kind == "all":
@@ -227,6 +230,8 @@ def _signal(step: Step, activity: Activity, own: Signal, scope: Scope) -> None:
         resolved = _value(own.resolver, scope)
         query = resolved if isinstance(resolved, Mapping) else {}
         scrub = _value(own.scrub, scope) is True or query.get("scrub") is True
+        # Read for the commit; what is wrong with it is this activity's error, and is seen now.
+        resolve(step.app, step.app.graphs[step.app.activities[rule.to].graph], query, step.now_ms)
         step.broadcasts.append(Broadcast(topic, payload, query, (facet,), scrub))
         return
     status, code = _value(own.status, scope), _value(own.code, scope)

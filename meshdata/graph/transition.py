@@ -118,7 +118,7 @@ class Transition:
         self.steps: list[tuple[Activity, Place, int]] = []
         self._older = older
         self._is_newest = is_newest
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._now = stamp(now_ms)
         self.broadcasts: list[asking.Broadcast] = []
         self._queue: deque[Visit] = deque(_unpacked(one) for one in state.read(QUEUE) or ())
@@ -131,13 +131,13 @@ class Transition:
             raise NotKnown(beginning.topic)
         graph = self.app.graphs[beginning.topic]
         trigger = self.app.activities[graph.trigger]
-        self.state.begin(metadata(self.app, graph, beginning, self._now_ms), 1)
+        self.state.begin(metadata(self.app, graph, beginning, self.now_ms), 1)
         self.state.updated = self._now
         for name, value in beginning.markers.items():
             self.state.write_text(name, value.encode())
         asking.validate(trigger.output_schema, beginning.data, f"the payload of {graph.topic}")
         document = own_document(beginning.data)
-        begun = begun_document(trigger, (), created_ms=self._now_ms, updated_ms=self._now_ms)
+        begun = begun_document(trigger, (), created_ms=self.now_ms, updated_ms=self.now_ms)
         document["output"] |= begun["output"]
         self._ledger(trigger.id, (), Ledger.of_trigger())
         self._conclude(trigger, (), 0, document, Reply("success", 200, UNDEFINED), leg=2, is_first=True)
@@ -459,15 +459,15 @@ class Transition:
         """A pass of an activity, as far as it has come before."""
         known = self.state.read(ACTIVITY + instance_of(activity.id, here))
         if known is None:
-            return begun_document(activity, here, created_ms=self._now_ms, updated_ms=self._now_ms)
+            return begun_document(activity, here, created_ms=self.now_ms, updated_ms=self.now_ms)
         created = known["t"][0]
-        return document_of(activity, here, {**known, "t": [created, self._now_ms - created]})
+        return document_of(activity, here, {**known, "t": [created, self.now_ms - created]})
 
     def _keep(self, activity: Activity, here: Place, document: Document) -> None:
         field = ACTIVITY + instance_of(activity.id, here)
         known = self.state.read(field)
-        created = self._now_ms if known is None else known["t"][0]
-        self.state.write(field, kept_of(activity, document, created_ms=created, updated_ms=self._now_ms))
+        created = self.now_ms if known is None else known["t"][0]
+        self.state.write(field, kept_of(activity, document, created_ms=created, updated_ms=self.now_ms))
 
     def _known_ledger(self, id: str, place: Place) -> Ledger:
         raw = self.state.raw(LEDGER + instance_of(id, place))

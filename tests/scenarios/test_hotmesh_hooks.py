@@ -85,8 +85,28 @@ SIGNALER = """
 """
 
 
+MISTAKEN = """
+    - subscribes: mistaken
+      expire: 60
+      activities:
+        trigger-c1: {type: trigger}
+        signal-c1:
+          type: signal
+          subtype: all
+          topic: hook.resume
+          key_name: parent_job_id
+          key_value: p1
+          signal: {maps: {done: true}}
+          resolver: {maps: {data: {other: 1}}}
+        failed-c1: {type: hook, job: {maps: {told: '{signal-c1.output.metadata.$error.message}'}}}
+      transitions:
+        trigger-c1: [{to: signal-c1}]
+        signal-c1: [{to: failed-c1, conditions: {code: 500}}]
+"""
+
+
 def model(version: str = "1") -> str:
-    return f"app:\n  id: hook\n  version: '{version}'\n  graphs:\n{HOOKED}{SIGNALER}"
+    return f"app:\n  id: hook\n  version: '{version}'\n  graphs:\n{HOOKED}{SIGNALER}{MISTAKEN}"
 
 
 @pytest.fixture
@@ -200,3 +220,8 @@ async def test_a_signal_to_all_says_what_is_wrong_before_it_is_sent(hot: HotMesh
         await hot.hook_all("hook.none", {}, {"data": {"parent_job_id": "p"}})
     with pytest.raises(InvalidOptions, match="an object is needed"):
         await hot.hook_all("hook.resume", [1], {"data": {"parent_job_id": "p"}})
+
+
+async def test_a_query_that_comes_to_nothing_is_the_error_of_the_activity_that_signals(hot: HotMesh) -> None:
+    output = await hot.pubsub("mistaken", {}, timeout=10)
+    assert output.data is not None and "the data give no key of graph hook.test" in output.data["told"]
