@@ -27,7 +27,8 @@ from meshdata.hotmesh import jobs
 from meshdata.hotmesh.figures import FigureVerbs
 from meshdata.hotmesh.looking import LookVerbs
 from meshdata.hotmesh.quorum import QuorumCallback, QuorumVerbs
-from meshdata.hotmesh.subscriptions import Callback, Subscriptions, output_of
+from meshdata.hotmesh.results import ResultVerbs
+from meshdata.hotmesh.subscriptions import Subscriptions, output_of
 from meshdata.mesh import MeshData
 from meshdata.opening import Address, Opening
 from meshdata.store.messages import Outcome
@@ -44,7 +45,7 @@ Model = str | Path
 Status = Literal["success", "pending", "error"]
 
 
-class HotMesh(LookVerbs, FigureVerbs, QuorumVerbs):
+class HotMesh(LookVerbs, ResultVerbs, FigureVerbs, QuorumVerbs):
     """One app of graphs, as an engine, a worker, both, or neither. Made by `HotMesh.init`.
 
     Attributes:
@@ -365,45 +366,6 @@ class HotMesh(LookVerbs, FigureVerbs, QuorumVerbs):
     async def scrub(self, job_id: str) -> bool:
         """Take a job away with everything it left, at once. False if there was none."""
         return await self.mesh.store.flush(job_of(self.app_id, job_id)) > 0
-
-    async def get_status(self, job_id: str) -> int:
-        """A job's semaphore: how many obligations are open; 0 when it is over, -1 while it is only reserved, and far
-        below 0 once it was interrupted.
-
-        Raises:
-            JobNotFound: there is no such job.
-        """
-        return await jobs.status(self.mesh.store, self.app_id, job_id)
-
-    async def get_state(self, topic: str, job_id: str) -> JobOutput:
-        """A job as it stands: its metadata, with the semaphore as `js`, and its data.
-
-        Raises:
-            JobNotFound: there is no such job.
-        """
-        return await jobs.state(self.mesh.store, self.app_id, job_id)
-
-    # --- results ------------------------------------------------------------------------------------------------------
-
-    async def sub(self, topic: str, callback: Callback) -> None:
-        """Hear what the jobs of a graph come to that publishes to a topic; `<topic>.<job id>` hears of one job.
-
-        Args:
-            callback: sync or async; given the topic and a `JobOutput`, for the end and for every interim state.
-        """
-        await self._subscriptions.add(topic, callback, is_pattern=False)
-
-    async def psub(self, pattern: str, callback: Callback) -> None:
-        """The same for every `<topic>.<job id>` that a pattern fits: `orders.*`."""
-        await self._subscriptions.add(pattern, callback, is_pattern=True)
-
-    async def unsub(self, topic: str) -> None:
-        """Hear no more of a topic."""
-        self._subscriptions.remove(topic, is_pattern=False)
-
-    async def punsub(self, pattern: str) -> None:
-        """Hear no more by a pattern."""
-        self._subscriptions.remove(pattern, is_pattern=True)
 
     async def _app_that(self, knows: Callable[[App], bool]) -> App:
         """The version that is carried out; where it lacks what is asked for, after one more look."""

@@ -1,4 +1,4 @@
-"""What a job has stored, as it is: fields by name, all of them, the whole as one document. A part of the door."""
+"""How a job stands, and what it has stored: by name, all of it, as one document. A part of the door."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -10,6 +10,8 @@ from meshdata.graph.definitions import Definitions
 from meshdata.graph.effects import job_of
 from meshdata.graph.export import flow_export, process_export
 from meshdata.graph.state import metadata_of
+from meshdata.graph.stream import JobOutput
+from meshdata.hotmesh import jobs
 from meshdata.hotmesh.jobs import not_found
 from meshdata.mesh import MeshData
 from meshdata.store.graphs import Fields
@@ -25,7 +27,24 @@ class _Door(Protocol):
 
 
 class LookVerbs:
-    """The verbs of `HotMesh` that show what a job has stored."""
+    """The verbs of `HotMesh` that show how a job stands, and what it has stored."""
+
+    async def get_status(self: _Door, job_id: str) -> int:
+        """A job's semaphore: how many obligations are open; 0 when it is over, -1 while it is only reserved, and far
+        below 0 once it was interrupted.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        return await jobs.status(self.mesh.store, self.app_id, job_id)
+
+    async def get_state(self: _Door, topic: str, job_id: str) -> JobOutput:
+        """A job as it stands: its metadata, with the semaphore as `js`, and its data.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        return await jobs.state(self.mesh.store, self.app_id, job_id)
 
     async def get_query_state(self: _Door, job_id: str, fields: Sequence[str]) -> dict[str, str | None]:
         """Some fields of a job, as text.
