@@ -25,7 +25,7 @@ from meshdata.cli.output import exit_code
 from meshdata.errors import EntityNotFound, InvalidOptions, JobFailed, JobNotFound, StoreUnavailable
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-W", "error", "-c", "from meshdata.cli import main; main()"]
+COMMAND = [sys.executable, "-W", "error", "-m", "meshdata"]
 
 SHOP = """
 from typing import Annotated
