@@ -159,6 +159,13 @@ def _arrows(app: App, graph: Graph, written: Mapping[str, Any]) -> Iterator[Arro
                 yield Arrow(id, child.trigger, "", "start")
 
 
+_SIGNS: Final = {
+    "{@conditional.less_than}": "<", "{@conditional.less_than_or_equal}": "≤", "{@conditional.greater_than}": ">",
+    "{@conditional.greater_than_or_equal}": "≥", "{@conditional.equality}": "=", "{@conditional.inequality}": "≠",
+    "{@conditional.strict_equality}": "=", "{@conditional.strict_inequality}": "≠",
+}  # fmt: skip
+
+
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
@@ -166,7 +173,7 @@ def condition(conditions: Mapping[str, Any] | None) -> str:
     """The conditions of a transition in a few words: `422 and $job.done = true`."""
     if conditions is None:
         return ""
-    matches = [f"{_value(one.get('actual'))} = {_value(one.get('expected'))}" for one in conditions.get("match") or ()]
+    matches = [_compared(one.get("actual"), one.get("expected")) for one in conditions.get("match") or ()]
     code = conditions.get("code")
     if code is None and matches:
         codes = []
@@ -175,6 +182,16 @@ def condition(conditions: Mapping[str, Any] | None) -> str:
         codes = [" | ".join(str(one) for one in listed)]
     gate = f" {conditions.get('gate', 'and')} "
     return ", ".join([*codes, gate.join(matches)] if matches else codes)
+
+
+def _compared(actual: Any, expected: Any) -> str:
+    """A comparison: of a value, or by a pipe that does nothing but compare two."""
+    rows = actual.get("@pipe") if isinstance(actual, Mapping) else None
+    match rows:
+        case [[left, right], [str(function)]] if function in _SIGNS and isinstance(expected, bool):
+            told = f"{_value(left)} {_SIGNS[function]} {_value(right)}"
+            return told if expected else f"not {told}"
+    return f"{_value(actual)} = {_value(expected)}"
 
 
 def _value(value: Any) -> str:
@@ -188,8 +205,8 @@ def _value(value: Any) -> str:
     path = value[1:-1].split(".")
     if path[1:3] in (["output", "data"], ["hook", "data"]):
         path = ([] if path[0] == "$self" else path[:1]) + path[3:]
-    elif path[:2] == ["$job", "data"]:
-        path = ["$job", *path[2:]]
+    elif path[:2] in (["$job", "data"], ["$app", "settings"]):
+        path = [path[0], *path[2:]]
     return ".".join(path)
 
 

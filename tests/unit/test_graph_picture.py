@@ -174,8 +174,14 @@ def test_a_graph_of_a_thousand_in_a_row_is_drawn() -> None:
         ),
         (
             {"match": [{"expected": True, "actual": {"@pipe": [["{a.b}", 5], ["{@conditional.less_than}"]]}}]},
-            "less_than(…) = true",
+            "a.b < 5",
         ),
+        (
+            {"match": [{"expected": False, "actual": {"@pipe": [["{$app.settings.x}", None],
+                                                                ["{@conditional.equality}"]]}}]},
+            "not $app.x = null",
+        ),
+        ({"match": [{"expected": 3, "actual": {"@pipe": [["{a.b}", 5], ["{@math.add}"]]}}]}, "add(…) = 3"),
         ({"match": [{"expected": 1, "actual": {"@pipe": [[1]]}}]}, "… = 1"),
     ],
 )  # fmt: skip
