@@ -159,8 +159,8 @@ class MeshCall(CronVerbs):
     async def interrupt(self, topic: str, *, id: str, reason: str | None = None) -> bool:
         """End the schedule of an id, or the call that is under way for it. True if there was one.
 
-        Those who await the call get JobInterrupted. One nobody has begun is not begun; a function that runs is not
-        stopped, but what it returns is dropped.
+        Those who await the call get JobInterrupted. One nobody has begun is not begun; a coroutine function that runs
+        is cancelled, one in a thread runs on, and what either returns is dropped.
         """
         mesh = await self._opening.opened()
         return await mesh.unschedule(topic, id) or await mesh.calls.interrupt(topic, id, reason)

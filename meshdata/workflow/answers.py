@@ -38,7 +38,7 @@ class Answers:
         self,
         store: Store,
         *,
-        spawn: Callable[[Coroutine[Any, Any, None]], Any],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[Any]],
         surely: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Coroutine[Any, Any, Any]],
         in_thread: InThread,
         interceptors: Sequence[Interceptor],
@@ -51,10 +51,19 @@ class Answers:
         self._loop = asyncio.get_running_loop()
         self.counts: Counter[int] = Counter()
         self._ahead_ms: float | None = None  # the server's clock before the loop's
+        self._working: dict[str, asyncio.Task[Any]] = {}  # call -> what runs its function
+        self._stopped: set[str] = set()
 
     def begin(self, message: Message, asked: Asked, function: Function, done: Callable[[], None]) -> None:
         """Work on a call; `done` is called once its answer is written, or nothing is left to do."""
-        self._spawn(self._answer(message, asked, function, done))
+        self._working[asked.call] = self._spawn(self._answer(message, asked, function, done))
+
+    def stop(self, call: str) -> None:
+        """A call was interrupted: nobody awaits what its function returns. (One that runs in a thread runs on.)"""
+        task = self._working.get(call)
+        if task is not None:
+            self._stopped.add(call)
+            self._loop.call_soon(task.cancel)  # not before it has begun: what it holds would not be given back
 
     async def _answer(self, message: Message, asked: Asked, function: Function, done: Callable[[], None]) -> None:
         partition, claim = message.partition, message.claim
@@ -63,9 +72,14 @@ class Answers:
                 done()
                 return
             code, payload = await self._outcome(message, asked, function)
-        except BaseException:  # the host closes: the message stays, and is put back when it has left
-            done()
-            raise
+        except BaseException as error:  # the host closes: the message stays, and is put back when it has left
+            if asked.call not in self._stopped:
+                done()
+                raise
+            code, payload = "err", _failed(JobFailed("it was interrupted", type=type(error).__name__))
+        finally:
+            self._stopped.discard(asked.call)
+            self._working.pop(asked.call, None)
 
         self.counts[ANSWER_CODES[code]] += 1
 

@@ -341,6 +341,9 @@ class Host:
 
     def hint(self, hint: Hint) -> None:
         """A hint about one of this process's runs, or about one that was here under the same name before."""
+        if hint.kind == "k":
+            self._answers.stop(hint.run)
+            return
         run = self.runs.get(hint.run)
         if run is None:
             return

@@ -340,6 +340,34 @@ async def test_who_awaits_a_call_that_is_interrupted_is_told(
     assert await call.exec("work", id="k", ttl=60) == 2
 
 
+async def test_a_function_whose_call_is_interrupted_is_cancelled_and_not_run_again(
+    open_call: OpenCall, eventually: Eventually, keys: Keys
+) -> None:
+    server, call = await open_call(concurrency=1), await open_call()
+    told: list[str] = []
+
+    async def endless() -> None:
+        told.append("began")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            told.append("cancelled")
+            raise
+
+    await server.connect("work", endless)
+    await server.connect("free", lambda: "free")
+    task = asyncio.create_task(call.exec("work", id="k", ttl=60))
+    await eventually(lambda: told == ["began"])
+    assert await call.interrupt("work", id="k")
+    await eventually(lambda: told == ["began", "cancelled"])
+    assert await call.exec("free") == "free", "its slot is free again"
+    with pytest.raises(JobInterrupted):
+        await task
+    await server.mesh.close()
+    assert not [key for key in keys() if ":q:work" in key], "its message was consumed"
+    assert told == ["began", "cancelled"]
+
+
 async def test_a_call_nobody_has_begun_is_interrupted_and_never_begun(
     open_call: OpenCall, eventually: Eventually, keys: Keys
 ) -> None:

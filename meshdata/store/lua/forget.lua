@@ -23,6 +23,8 @@ if end_by ~= '' then
   if pending.err or #pending == 0 then
     unqueue_call(stream, h[3])
     retire(topic)
+  else
+    redis.call('PUBLISH', base .. 'hint:' .. pending[1][2], 'k - ' .. h[2])
   end
   local waiters = redis.call('HGET', key, 'w:' .. h[2])
   redis.call('HDEL', key, 'x', 'm', 'd', 'w:' .. h[2])
