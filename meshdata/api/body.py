@@ -40,9 +40,13 @@ async def read_json(request: Request) -> Any:
         if len(read) > MOST_BODY:
             raise Refused(413, f"at most {MOST_BODY} bytes")
     try:
-        return json.loads(read)
+        return json.loads(read, parse_constant=_refuse)
     except (ValueError, RecursionError) as problem:
         raise Refused(400, f"the body is no JSON: {problem}") from problem
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 async def read_object(request: Request) -> dict[str, Any]:

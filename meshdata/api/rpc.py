@@ -48,7 +48,7 @@ async def call_method(request: Request) -> Response:
     if unknown:
         raise InvalidOptions("a call has data and metadata", argument=min(unknown))
     mesh = mesh_of(request)
-    arguments = _arguments(method, given.get("data", []), given.get("metadata") or {}, mesh.namespace)
+    arguments = _arguments(method, given.get("data", []), given.get("metadata", {}), mesh.namespace)
     value = await method.call(mesh, **checked(method.parameters, arguments))
     return respond_started(request, value) if isinstance(value, Started) else respond_json({"data": value})
 

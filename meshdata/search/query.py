@@ -184,7 +184,7 @@ _WORDS_FOR: dict[str, Callable[[Field, Any], Condition]] = {
     "phrase": lambda field, value: field.phrase(value),
     "fuzzy": lambda field, value: field.fuzzy(value),
     "missing": lambda field, value: field.is_none() if value in (None, True) else ~field.is_none(),
-    "near": lambda field, value: field.near(*value),
+    "near": lambda field, value: field.near(*_place(value)),
 }
 
 
@@ -209,6 +209,12 @@ def _pair(value: Any) -> tuple[Any, Any]:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) != 2:
         raise QueryInvalid(f"between takes a pair of values, not {value!r}")
     return value[0], value[1]
+
+
+def _place(value: Any) -> tuple[Any, Any, Any]:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) != 3:
+        raise QueryInvalid(f"near takes longitude, latitude and kilometres, not {value!r}")
+    return value[0], value[1], value[2]
 
 
 def bind(tree: Condition, schema: Schema[Any] | None) -> Condition:

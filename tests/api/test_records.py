@@ -150,6 +150,8 @@ async def test_a_list_gives_the_fields_it_is_asked_for(web: httpx.AsyncClient, p
         ("limit=5000", 422, "limit"),
         ("sort=id&sort=age", 422, "sort"),
         ("age.ge=old", 400, None),
+        ("age.between=1", 400, None),
+        ("age.near=1,2", 400, None),
         ("cursor=nonsense", 422, "cursor"),
     ],
 )

@@ -100,6 +100,9 @@ async def test_another_namespace_is_not_served(web: httpx.AsyncClient, mesh: Mes
     assert (await call(web, "health", [], namespace=mesh.namespace, database="redis")).status_code == 200
     assert (await call(web, "health", [], namespace="elsewhere")).status_code == 404
     assert (await call(web, "health", [], colour="red")).json()["argument"] == "metadata.colour"
+    for metadata in ([], None, "user"):
+        refused = await web.post("/rpc/health", json={"metadata": metadata})
+        assert (refused.status_code, refused.json()["argument"]) == (422, "metadata")
 
 
 async def test_methods_are_listed_and_known_by_the_names_of_the_reference_family_too(web: httpx.AsyncClient) -> None:
