@@ -103,6 +103,7 @@ async def test_anybody_may_ask_whether_it_is_well_and_learns_no_more(client_of: 
         ("application/json", b"[" * 100_000, 400),
         ("application/json", b"\xff", 400),
         ("application/json", b'{"age": NaN}', 400),
+        ("application/json", b'{"\\ud800": 1}', 400),
         ("application/json", b"[]", 400),
         ("application/json", b'"' + b"x" * 16_000_001 + b'"', 413),
     ],
