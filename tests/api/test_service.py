@@ -17,6 +17,7 @@ import httpx
 import pytest
 import yaml
 
+from meshdata import MeshData
 from tests.integration.test_class_samples import ANSWERS
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +79,9 @@ async def ran(address: str) -> int:
         return sum((await client.get(f"{address}/health")).json()["activities"].values())
 
 
-async def test_two_instances_answer_every_sample_and_share_the_work(start: Start) -> None:
+async def test_two_instances_answer_every_sample_and_share_the_work(
+    start: Start, redis_url: str, namespace: str
+) -> None:
     both = [start(), start()]
     first, second = (one.address() for one in both)
     for address in (first, second):
@@ -89,13 +92,13 @@ async def test_two_instances_answer_every_sample_and_share_the_work(start: Start
         ]
         assert await ask(address, "nothing") == "nothing is unsupported"
 
-    before = [await ran(first), await ran(second)]
-    for _ in range(20):  # all asked of one; the other does its part
-        assert await asyncio.gather(*(ask(first, "loopy") for _ in range(4)))
-        if all(now > then for now, then in zip([await ran(first), await ran(second)], before, strict=True)):
-            break
-    else:
-        raise AssertionError("one instance did all the work")
+    async with MeshData(redis_url, namespace=namespace) as mesh:
+        for asked, other in ((first, second), (second, first)):
+            await mesh.throttle(-1, process=await process(asked))  # busy: whoever is there does its work
+            before = [await ran(asked), await ran(other)]
+            assert await ask(asked, "family") == ANSWERS["family"]
+            assert [await ran(asked), await ran(other)] == [before[0], before[1] + 1]
+            await mesh.throttle(0, process=await process(asked))
 
     assert [one.stop(signal.SIGTERM) for one in both] == [-signal.SIGTERM] * 2  # uvicorn ends as it was told to
     assert all("Traceback" not in one.said and "shutdown complete" in one.said for one in both), both[0].said
@@ -103,17 +106,19 @@ async def test_two_instances_answer_every_sample_and_share_the_work(start: Start
 
 @pytest.mark.slow
 async def test_what_a_killed_instance_had_begun_the_other_carries_on(
-    start: Start, redis_client: Any, namespace: str
+    start: Start, redis_client: Any, redis_url: str, namespace: str
 ) -> None:
     kept, killed = start(), start()
-    address, other = kept.address(), killed.address()
-    asked = []
-    async with asyncio.timeout(30):
-        while not await holds(redis_client, namespace, await process(other)):
-            asked.append(asyncio.create_task(ask(address, "signal")))  # each waits a second for its hook
-            await asyncio.sleep(0.02)
-    killed.stop(signal.SIGKILL)
-    assert await asyncio.gather(*asked) == [{"name": "fred"}] * len(asked)
+    address, other = kept.address(), await process(killed.address())
+    async with MeshData(redis_url, namespace=namespace) as mesh:
+        await mesh.throttle(-1, process=await process(address))  # it takes in nothing: the other has to
+        asked = [asyncio.create_task(ask(address, "signal")) for _ in range(5)]
+        async with asyncio.timeout(30):
+            while not holds(redis_client, namespace, other):
+                await asyncio.sleep(0.01)
+        killed.stop(signal.SIGKILL)
+        await mesh.throttle(0, process=await process(address))
+        assert await asyncio.gather(*asked) == [{"name": "fred"}] * 5
     assert await ask(address, "inventory") == ANSWERS["inventory"]
 
 
@@ -122,7 +127,7 @@ async def process(address: str) -> str:
         return str((await client.get(f"{address}/health")).json()["process"])
 
 
-async def holds(client: Any, namespace: str, process: str) -> bool:
+def holds(client: Any, namespace: str, process: str) -> bool:
     """Whether a process holds the lease of a job just now."""
     found = client.scan_iter(match=f"mesh:{{{namespace}*j:signal*", count=1000)
     return any((client.hget(key, "owner") or b"").decode() == process for key in found)
