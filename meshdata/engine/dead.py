@@ -1,12 +1,19 @@
 """Dead letters: runs that took too many processes with them, and work nobody could do; put back or thrown away here."""
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from meshdata.errors import InvalidOptions, JobError, JobNotFound
-from meshdata.store.messages import StartJob
+from meshdata.engine.entry import parse
+from meshdata.errors import CorruptRecord, InvalidOptions, JobError, JobNotFound, ScriptFailed
+from meshdata.store.messages import Argument, Claim, StartJob
 from meshdata.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+MOST_LETTERS: Final = 10_000
+"""About how many a partition keeps; as in lua/take_over.lua."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,35 @@ async def letter(store: Store, number: str) -> DeadLetter:
     if not entries:
         raise JobNotFound(f"There is no dead letter {number}.")
     return _letter(partition, *entries[0])
+
+
+async def bury(store: Store, partition: int, claim: Claim, error: str, *, position: str = "") -> None:
+    """Make a dead letter of what a script refuses for good, and consume the message that led to it.
+
+    Keys are left as they are, for whoever looks into it. What cannot be read of them is missing in the letter; of an
+    activity's work `position` is the call.
+
+    Raises:
+        StoreError: it could not be written.
+    """
+    is_call = claim.run.startswith("x ")
+    fields: dict[str, Argument] = {"run": claim.run, "error": error, "topic": claim.stream.partition(":q:")[2]}
+    if position or is_call:
+        fields["position"] = position or "call"
+    if not is_call:
+        try:
+            header = await store.header(claim.run)
+            told = {"topic": position and fields["topic"], "ttl": "", "hookable": ""}
+            fields |= {name: known or header.get(name, b"") for name, known in told.items()}
+            start = parse(0, (await store.entries(claim.run, 0, 1))[0])
+            fields |= {"body": start.payload, "name": start.name}
+        except (CorruptRecord, IndexError, ScriptFailed):
+            logger.warning("a dead letter lacks what cannot be read", extra={"run": claim.run})
+    flat = [part for pair in fields.items() for part in pair]
+    await store.command(partition, "XADD", store.keys.dead(partition), "MAXLEN", "~", MOST_LETTERS, "*", *flat)
+    if claim.stream:
+        await store.command(partition, "XACK", claim.stream, "g", claim.message)
+        await store.command(partition, "XDEL", claim.stream, claim.message)
 
 
 async def drop(store: Store, number: str) -> bool:

@@ -7,12 +7,13 @@ anybody waits for it is dropped.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from meshdata.engine.router import Message
 from meshdata.errors import CODE_FAILED, CODE_FATAL, Fatal, JobFailed, failure_payload
-from meshdata.store.messages import Asked
+from meshdata.store.messages import Asked, Claim
 from meshdata.store.store import Store
 from meshdata.values import from_json, to_json
 from meshdata.workflow.function import Function, InThread
@@ -39,7 +40,7 @@ class Answers:
         store: Store,
         *,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[Any]],
-        surely: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Coroutine[Any, Any, Any]],
+        surely: Callable[[Callable[[], Coroutine[Any, Any, Any]], int, Claim], Coroutine[Any, Any, Any]],
         in_thread: InThread,
         interceptors: Sequence[Interceptor],
     ) -> None:
@@ -91,7 +92,9 @@ class Answers:
 
         async def again() -> None:
             try:
-                await self._surely(partial(self._store.calls.answer, partition, claim, asked, code, payload))
+                letter = replace(claim, run=f"x {asked.entry or asked.call}")
+                write = partial(self._store.calls.answer, partition, claim, asked, code, payload)
+                await self._surely(write, partition, letter)
             finally:
                 done()
 

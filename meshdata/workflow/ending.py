@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
+from meshdata.engine import dead
 from meshdata.engine.policy import RetryPolicy, is_final
 from meshdata.errors import (
     CODE_EXHAUSTED,
@@ -18,9 +19,11 @@ from meshdata.errors import (
     FINAL_CODES,
     JobFailed,
     MeshError,
+    ScriptFailed,
     StoreError,
     failure_payload,
 )
+from meshdata.store.messages import Claim
 from meshdata.store.store import Store
 from meshdata.values import from_json, to_json
 from meshdata.workflow.renewal import open_signals, renewal_of, was_told
@@ -30,6 +33,12 @@ logger = logging.getLogger(__name__)
 
 COUNTED_AS_DONE: Final = 200
 COUNTED_AS_AGAIN: Final = 599
+
+PAUSE_S: Final = 0.5
+"""Between attempts to write what could not be written."""
+
+MOST_REFUSALS: Final = 5
+"""Attempts at what a script refuses (a key is not what it should be, a script has a fault) before it is given up."""
 
 
 class Endings:
@@ -59,7 +68,10 @@ class Endings:
         """End a run that cannot go on."""
         self.counts[CODE_FAILED] += 1
         payload = to_json(failure_payload(error, attempts=run.attempt + 1), argument="error")
-        await self._finish(run, None, "failed", "err", payload, str(error))
+        try:
+            await self._finish(run, None, "failed", "err", payload, str(error))
+        except ScriptFailed as refused:
+            await self._bury(run.partition, run.claim, refused)
 
     def end(self, run: Run, task: "asyncio.Task[Any]") -> None:
         """The function returned or raised: store that, or have it run again."""
@@ -93,6 +105,9 @@ class Endings:
     async def _write_end(self, run: Run, write: Coroutine[Any, Any, None]) -> None:
         try:
             await write
+        except ScriptFailed as refused:
+            logger.exception("the end of a run was refused, so the run fails", extra={"job_id": run.job})
+            await self.fail(run, refused)
         finally:
             self._let_go(run)
 
@@ -101,7 +116,7 @@ class Endings:
             self._store.renew, run.claim, seq=run.steps, consumed=run.journal.consumed,
             told=was_told(run), body=body, signals=open_signals(run),
         )  # fmt: skip
-        await self.surely(renew)
+        await self._written(renew)
 
     async def _failed(self, run: Run, error: BaseException) -> None:
         policy = run.policy
@@ -119,7 +134,7 @@ class Endings:
             again = partial(
                 self._store.again, run.claim, drop=drop, delay_ms=delay, attempt=attempts, told=run.cancellation.is_told
             )
-            await self.surely(partial(again, seq=run.steps))
+            await self._written(partial(again, seq=run.steps))
             return
         code = failure_code(error, policy, attempts)
         self.counts[code] += 1
@@ -137,19 +152,46 @@ class Endings:
             payload=payload,
             problem=_one_line(problem),
         )
-        if not await self.surely(finish):
+        if not await self._written(finish):
             logger.warning("a run ended here that another process has", extra={"job_id": run.job})
 
-    async def surely(self, write: Any) -> Any:
-        """Write, however long the store stays away: the scripts apply it once."""
+    async def surely(
+        self, write: Callable[[], Coroutine[Any, Any, Any]], partition: int, claim: Claim, position: str = ""
+    ) -> Any:
+        """Write, however long the store stays away: the scripts apply it once.
+
+        What a script goes on refusing, trying again would not change. A dead letter tells of it; of an activity's work
+        for another worker `position` is the call.
+
+        Returns:
+            What it gave; False if it was given up, for that or because this process closes.
+        """
+        try:
+            return await self._written(write)
+        except ScriptFailed as refused:
+            await self._bury(partition, claim, refused, position)
+            return False
+
+    async def _written(self, write: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        refusals = 0
         while True:
             try:
                 return await write()
-            except StoreError:
-                logger.warning("an end could not be written yet", exc_info=True)
-                if self.closing:
-                    return False
-                await asyncio.sleep(0.5)
+            except StoreError as error:
+                refusals += isinstance(error, ScriptFailed)
+                if refusals == MOST_REFUSALS:
+                    raise
+                logger.warning("what came of a run could not be written yet", exc_info=True)
+            if self.closing:
+                return False
+            await asyncio.sleep(PAUSE_S)
+
+    async def _bury(self, partition: int, claim: Claim, refused: ScriptFailed, position: str = "") -> None:
+        logger.error("given up, see the dead letters: %s", refused, extra={"run": claim.run})
+        try:
+            await dead.bury(self._store, partition, claim, str(refused), position=position)
+        except StoreError:
+            logger.exception("not even a dead letter could be written", extra={"run": claim.run})
 
 
 def failure_code(error: BaseException, policy: RetryPolicy, attempts: int) -> int:

@@ -229,7 +229,9 @@ class Host:
         """A run somebody else has begun: take its lease, read its journal, run the function up to where it stood."""
         self._at_work.add(message.claim)
         try:
-            leased = await self._endings.surely(partial(self.store.lease, message.claim))
+            leased = await self._endings.surely(
+                partial(self.store.lease, message.claim), message.partition, message.claim
+            )
             if leased:
                 self._go_on_leased(message, leased)
         finally:
@@ -455,14 +457,15 @@ class Host:
         self.forget(run)
         if rewind:
             logger.warning("the store lost steps of a run; it is replayed", extra={"job_id": run.job})
-            self.spawn(self._endings.surely(partial(self.store.suspend, claim, seen=0, how="queued")))
+            again = partial(self.store.suspend, claim, seen=0, how="queued")
+            self.spawn(self._endings.surely(again, run.partition, claim))
 
     def park(self, run: Run, error: ReplayError) -> None:
         """The function does not fit its journal: put the run aside until code that fits is served."""
         logger.error("a run was parked: %s", error, extra={"job_id": run.job})
         self.forget(run)
         park = partial(self.store.suspend, run.claim, seen=run.journal.length, how="parked", problem=str(error))
-        self.spawn(self._endings.surely(park))
+        self.spawn(self._endings.surely(park, run.partition, run.claim))
 
     async def _give_back(self, run: Run, how: str) -> str:
         """OK, MORE, STALE, or '' if the store could not be reached."""
@@ -506,7 +509,7 @@ class Host:
                 stream=claim.stream, message=claim.message,
             )  # fmt: skip
             self._endings.counts[ACTIVITY_CODES[code]] += 1
-            await self._endings.surely(reply)
+            await self._endings.surely(reply, message.partition, claim, message.position)
         finally:
             self._at_work.discard(claim)
             self._release_slot(service)
