@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -243,7 +244,7 @@ class Host:
         self._at_work.add(message.claim)
         try:
             pick = partial(self.store.pick, message.partition, message.topic, message.claim)
-            picked = await self._endings.surely(pick)
+            picked = await self._endings.surely(pick, message.partition, message.claim)
             if picked:
                 claim, leased = picked
                 self._go_on_leased(replace(message, claim=claim), leased)
@@ -503,6 +504,8 @@ class Host:
                 message.body or b"",
                 self.in_thread,
                 self.interceptors,
+                # by this machine's clock: one that goes wrong asks too often, or lets a worker do needless work
+                queued_ms=time.time() * 1000 - int(claim.message.partition(b"-")[0]),
             )
             reply = partial(
                 self.store.reply, claim.run, message.position, code=code, payload=payload, delay_ms=delay,

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -18,10 +19,12 @@ from meshdata.errors import (
     TimedOut,
 )
 from meshdata.workflow import activity
+from meshdata.workflow.activity import activity_topic
 from tests.handover import count_steps, hand_over, journal_of, positions, until_resident
 from tests.integration.conftest import Eventually, OpenMesh
 
 AT_ONCE = RetryPolicy(max_attempts=3, initial="1 ms")
+activities = import_module("meshdata.workflow.activity")  # the package calls its decorator so
 FOR_EVER = RetryPolicy(max_attempts=None, initial="1 ms", coefficient=1)
 QUEUES = pytest.mark.parametrize("queue", [None, "away"], ids=["inline", "queued"])
 
@@ -246,6 +249,54 @@ async def test_a_deadline_comes_though_nobody_serves_the_queue_and_who_does_late
 
     await eventually(is_served)
     assert "first" not in ran
+
+
+async def test_an_activity_that_lay_in_its_queue_is_not_run_for_a_job_that_is_over(
+    mesh: MeshData, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    ran: list[str] = []
+
+    @activity(queue="away")
+    async def act(name: str) -> str:
+        ran.append(name)
+        return name
+
+    async def wf(name: str) -> str:
+        return await act(name)
+
+    monkeypatch.setattr(activities, "LONG_QUEUED_MS", 0)
+    await mesh.connect("wf", wf)
+    await mesh.exec(entity="wf", args=["over"], id="w", ttl="1 minute", wait=False)
+    queue = mesh.store.keys.work(mesh.store.keys.partition("wf:w"), activity_topic("away", "act"))
+    await eventually(lambda: mesh.store.command(mesh.store.keys.partition("wf:w"), "XLEN", queue))
+    await mesh.interrupt("wf", "w")
+    await mesh.serve_activities("away", act)
+    assert await mesh.exec(entity="wf", args=["next"], timeout=20) == "next"
+
+    async def is_consumed() -> bool:
+        return not await mesh.store.command(mesh.store.keys.partition("wf:w"), "XLEN", queue)
+
+    await eventually(is_consumed)
+    assert ran == ["next"]
+
+
+async def test_an_activity_that_is_read_at_once_is_run_without_asking_first(
+    mesh: MeshData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def asked(run: str, position: str) -> bool:
+        raise AssertionError("it was asked whether the outcome is awaited")
+
+    @activity(queue="away")
+    async def act() -> int:
+        return 1
+
+    async def wf() -> int:
+        return await act()
+
+    monkeypatch.setattr(activities, "LONG_QUEUED_MS", 60_000)
+    monkeypatch.setattr(mesh.store, "is_awaited", asked)
+    await serve(mesh, wf, act)
+    assert await mesh.exec(entity="wf", timeout=20) == 1
 
 
 async def test_a_pause_that_would_go_past_the_deadline_is_not_waited_for(mesh: MeshData) -> None:
