@@ -6,6 +6,7 @@ from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from meshdata.call.handle import Handle, HookHandle
 from meshdata.call.options import job_of, refuse_unknown
+from meshdata.engine.limits import Priority
 from meshdata.engine.policy import RetryPolicy
 from meshdata.meshflow.handle import DEFAULT_QUEUE, Workflow, WorkflowHandle, called
 from meshdata.opening import Address, Opening
@@ -32,6 +33,7 @@ class StartOptions(TypedDict, total=False):
         pending: only reserve the id, for so long; `handle.resume()` starts it.
         delay: start it so much later.
         timeout: it fails, with code 596, if it has not ended so long after its begin; its children end with it.
+        priority: "high", "normal" or "low": who goes first where starts of this workflow wait for a worker.
     """
 
     id: str | None
@@ -44,6 +46,7 @@ class StartOptions(TypedDict, total=False):
     pending: Duration | None
     delay: Duration | None
     timeout: Duration | None
+    priority: Priority | None
 
 
 class Client:
@@ -137,7 +140,7 @@ class Client:
             FLOW, args, kwargs, served, name=name, id=mint_id() if id is None else id, ttl=options.get("ttl"),
             state=options.get("state"), hookable=options.get("hookable"), retry=options.get("retry"),
             conflict=options.get("conflict", "fail"), pending=options.get("pending"), delay=options.get("delay"),
-            limit=options.get("timeout"),
+            limit=options.get("timeout"), priority=options.get("priority"),
         )  # fmt: skip
         start.queue = queue
         begun = await mesh.caller.begin(start)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import redis
 
-from meshdata import MeshCall, MeshData
-from meshdata.errors import JobInterrupted
+from meshdata import MeshCall, MeshData, MeshFlow
+from meshdata.errors import InvalidOptions, JobInterrupted
 from tests.integration.conftest import Eventually, OpenMesh
 
 
@@ -116,3 +116,18 @@ async def test_a_limit_that_comes_while_there_is_a_line_forgets_nobody(
     handles += [await mesh.exec("order", args=[n], wait=False) for n in range(5, 10)]
     await mesh.throttle(0)
     assert sorted(await asyncio.gather(*handles)) == list(range(10))
+
+
+async def test_a_started_workflow_may_have_a_priority(open_mesh: OpenMesh, line: Line) -> None:
+    mesh = await open_mesh(concurrency=1)
+    client = MeshFlow.Client(mesh)
+    async with MeshFlow.Worker(mesh, queue="work", workflows=[line.take]):
+        await mesh.throttle(-1)
+        options = [("low", n) for n in range(10)] + [("high", n) for n in range(10, 20)]
+        handles = [await client.start("take", [n], queue="work", priority=priority) for priority, n in options]
+        await mesh.throttle(0)
+        assert await asyncio.gather(*(handle.result(timeout=20) for handle in handles)) == list(range(20))
+    first = line.order[:10]
+    assert sum(n >= 10 for n in first) >= 6, first
+    with pytest.raises(InvalidOptions):
+        await client.start("take", [1], queue="work", priority="first")  # type: ignore[call-overload] # on purpose
