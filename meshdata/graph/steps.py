@@ -113,8 +113,14 @@ class Steps:
                 transition = await self._made(claim, entries, fields, whole, beginning)
                 end, operations = _end_of(transition), await self._operations(transition)
                 fields = transition.state.after()
-            except StoreError:
-                raise
+            except ScriptFailed as error:
+                logger.exception("a job of a graph cannot be read", extra={"run": claim.run})
+                await self._store.suspend(claim, seen=0, how="parked", problem=str(error))
+                return
+            except StoreError:  # this process has the lease: nobody else makes the step
+                logger.warning("a step of a graph cannot be made yet", exc_info=True, extra={"run": claim.run})
+                await asyncio.sleep(PAUSE_S)
+                continue
             except Exception as error:  # of a beginning: it cannot be mapped; else a mistake of ours
                 logger.warning("a step of a graph failed", exc_info=True, extra={"run": claim.run})
                 end, operations = _failed(error), []

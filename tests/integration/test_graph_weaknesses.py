@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshdata import HotMesh
-from meshdata.errors import JobFailed
+from meshdata.errors import JobFailed, StoreUnavailable
 from meshdata.hotmesh import JobOutput, StreamData, StreamReply
 from meshdata.store.lane import Lane
 from tests.integration.conftest import Eventually
@@ -90,6 +90,36 @@ async def test_a_result_reaches_a_caller_that_hears_nothing(open_app: OpenApp, m
 
     monkeypatch.setattr(Lane, "_pushed", deaf)
     assert (await hot.pubsub("quick", {}, timeout=30)).data == {"done": True}
+
+
+async def test_a_step_that_cannot_be_made_yet_is_made_later(open_app: OpenApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has the lease keeps at it while Redis is away: nobody else would."""
+    hot = await open_app(
+        """
+    - subscribes: away
+      expire: 60
+      activities:
+        t1: {type: trigger}
+        h1: {type: hook, sleep: 0.05, job: {maps: {done: true}}}
+      transitions:
+        t1: [{to: h1}]
+"""
+    )
+    known, failures = hot._definitions.active, 0
+
+    async def away() -> Any:
+        nonlocal failures
+        if failures < 2:
+            failures += 1
+            raise StoreUnavailable("Redis is away")
+        return await known()
+
+    id = await hot.pub("away", {})
+    monkeypatch.setattr(hot._steps._versions, "active", away)
+    async with asyncio.timeout(20):
+        while await hot.get_status(id):
+            await asyncio.sleep(0.01)
+    assert failures == 2 and (await hot.get_state("away", id)).data == {"done": True}
 
 
 async def test_an_await_is_tried_again_by_its_policy(open_app: OpenApp) -> None:
