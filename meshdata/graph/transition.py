@@ -114,6 +114,7 @@ class Transition:
         self.state = state
         self.effects = Effects(app.id, partition)
         self.ends: str | None = None
+        self._shows = False
         self.ttl = DEFAULT_EXPIRE_MS
         self.steps: list[tuple[Activity, Place, int]] = []
         self._older = older
@@ -172,7 +173,7 @@ class Transition:
     def run(self) -> None:
         """Go on through everything that needs nobody else, as far as one commit goes; `how` says if there is more."""
         for _ in range(MOST_AT_ONCE):
-            if not self._queue or self.ends is not None:
+            if not self._queue or self.ends is not None or self._shows:
                 break
             visit = self._queue.popleft()
             if visit.reply is None:
@@ -439,6 +440,7 @@ class Transition:
         """The job's data as it stands, to those who look: with `persist` as if it were over."""
         if not (evaluated.emits or evaluated.persists):
             return
+        self._shows = True  # as it stands now: what follows is another commit's
         publishes = self.graph_of(activity).publishes
         if publishes:
             self.effects.publish(publishes)
