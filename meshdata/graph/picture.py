@@ -83,7 +83,7 @@ def picture_of(app: App, *, topic: str | None = None, states: Mapping[str, State
     graphs = [graph for graph in app.graphs.values() if topic in (None, graph.topic)]
     frames = tuple(_frame(app, graph, states or {}) for graph in graphs)
     drawn = {box.id for frame in frames for box in frame.boxes}
-    written = {one["subscribes"]: one for one in app.source["app"]["graphs"]}
+    written = dict(zip(app.graphs, app.source["app"]["graphs"], strict=True))  # a topic may be written as a number
     arrows = [arrow for graph in graphs for arrow in _arrows(app, graph, written[graph.topic])]
     return Picture(frames, tuple(arrow for arrow in arrows if arrow.to in drawn))
 

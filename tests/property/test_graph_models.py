@@ -6,7 +6,7 @@ import copy
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meshdata.errors import ModelError, ModelProblem
@@ -102,6 +102,7 @@ def facts(app: App) -> Any:
 
 @settings(max_examples=300, deadline=None)
 @given(CHANGES)
+@example([(("app", "graphs", 1, "subscribes"), 0)])
 def test_a_model_compiles_or_is_refused_with_its_problems(changes: list[tuple[Path, Any]]) -> None:
     model = changed(changes)
     app = compiled(model if isinstance(model, dict) else {"app": model})
